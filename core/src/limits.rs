@@ -1,0 +1,85 @@
+//! Every bound that a format or the engine checks before it allocates.
+//!
+//! In scope: the numbers, with the reason for each. Out of scope: the checks, which stand where
+//! the bytes are read. An attacker who controls a length field can claim at most these.
+
+/// Longest key of a record, in bytes.
+pub const MAX_KEY_LEN: usize = 1024;
+/// Longest value of a record, in bytes. Larger things are opaque files, cut by offset.
+pub const MAX_VALUE_LEN: usize = 1 << 20;
+/// Longest name of a dataset, a channel or a collection, in bytes.
+pub const MAX_NAME_LEN: usize = 63;
+/// Longest name of a key in a signed note (log origin, signer), in bytes.
+pub const MAX_ORIGIN_LEN: usize = 255;
+
+/// Smallest and largest target size of a leaf that parameters may declare, in bytes.
+pub const LEAF_TARGET: core::ops::RangeInclusive<u32> = 1024..=65_536;
+/// Smallest and largest target of the plain bytes under a level-1 node, in bytes.
+pub const FRAME_TARGET: core::ops::RangeInclusive<u32> = 4096..=1_048_576;
+/// Smallest and largest target of the entry bytes of an upper node, in bytes.
+pub const NODE_TARGET: core::ops::RangeInclusive<u32> = 1024..=65_536;
+/// A block is closed before it outgrows this many times its target.
+pub const MAX_OVER_TARGET: u32 = 4;
+/// Longest leaf: the cap over the largest target, or one record of the greatest size.
+pub const MAX_LEAF_LEN: usize = MAX_VALUE_LEN + MAX_KEY_LEN + 64;
+/// Longest encoded node.
+pub const MAX_NODE_LEN: usize = 1 << 19;
+/// Most children of a node.
+pub const MAX_NODE_CHILDREN: usize = 8192;
+/// Highest level of a node: a root at this level is deeper than 10 GB ever needs.
+pub const MAX_LEVEL: u8 = 12;
+
+/// Longest plain content of one frame: the cap over the largest target, or one leaf over it.
+pub const MAX_FRAME_PLAIN_LEN: usize = 4 * 1_048_576 + MAX_LEAF_LEN;
+/// Longest frame on the wire: zstd's bound on incompressible content of that length.
+pub const MAX_FRAME_WIRE_LEN: usize = MAX_FRAME_PLAIN_LEN + MAX_FRAME_PLAIN_LEN / 128 + 512;
+/// Target of a bundle on the wire, in bytes.
+pub const BUNDLE_TARGET: u32 = 1 << 20;
+/// Longest object on the wire: what the edge accepts in one upload.
+pub const MAX_OBJECT_LEN: usize = 8 << 20;
+/// Most frames of one bundle.
+pub const MAX_BUNDLE_FRAMES: usize = 4096;
+
+/// Longest plain dictionary.
+pub const MAX_DICTIONARY_LEN: usize = 112 * 1024;
+/// Longest manifest.
+pub const MAX_MANIFEST_LEN: usize = 1 << 20;
+/// Most collections of a dataset.
+pub const MAX_COLLECTIONS: usize = 64;
+/// Most deltas that one collection's manifest lists.
+pub const MAX_DELTAS: usize = 256;
+/// Most segments of one delta.
+pub const MAX_SEGMENTS: usize = 4096;
+/// Longest text of the provenance fields.
+pub const MAX_TEXT_LEN: usize = 256;
+/// Longest layout directory.
+pub const MAX_DIRECTORY_LEN: usize = 1 << 20;
+/// Longest layout page.
+pub const MAX_PAGE_LEN: usize = 1 << 20;
+/// Target of a layout page, in bytes.
+pub const PAGE_TARGET: usize = 32 * 1024;
+/// Most pages of one layout.
+pub const MAX_PAGES: usize = 8192;
+
+/// Longest head state (log entry): what C2SP's entry tiles can carry.
+pub const MAX_HEAD_LEN: usize = 65_535;
+/// Most channels of a dataset.
+pub const MAX_CHANNELS: usize = 32;
+/// Longest checkpoint (signed note).
+pub const MAX_CHECKPOINT_LEN: usize = 16 * 1024;
+/// Most signature lines of a checkpoint.
+pub const MAX_NOTE_SIGNATURES: usize = 64;
+/// Longest Merkle proof of the log, in hashes.
+pub const MAX_PROOF_HASHES: usize = 64;
+/// Longest trust root.
+pub const MAX_TRUST_ROOT_LEN: usize = 16 * 1024;
+/// Most keys of one role.
+pub const MAX_ROLE_KEYS: usize = 32;
+/// Most witnesses.
+pub const MAX_WITNESSES: usize = 32;
+/// Longest chain of trust roots that is walked at once.
+pub const MAX_TRUST_CHAIN: usize = 32;
+/// Longest bootstrap.
+pub const MAX_BOOTSTRAP_LEN: usize = 64 * 1024;
+/// Most objects inlined in a bootstrap.
+pub const MAX_BOOTSTRAP_OBJECTS: usize = 256;

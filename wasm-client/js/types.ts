@@ -1,0 +1,175 @@
+/** The public shapes of the `packice` package. All lengths are bytes, all times milliseconds. */
+
+/** A place to fetch from: the base URL in front of `/v1/{dataset}/…`. */
+export interface Source {
+  /** Absolute http(s) URL, with or without a trailing slash. */
+  url: string;
+  /** A short name for events and errors; the URL's host when left out. */
+  name?: string;
+}
+
+export interface OpenOptions {
+  /** The data set's name, as its trust root has it. */
+  dataset: string;
+  /** Where to fetch from, best first. None of them is trusted. */
+  sources: (string | Source)[];
+  /** The trust root the wallet embeds: the bytes, or their base64 text. */
+  trust: Uint8Array | string;
+  /** The release channel; `"stable"` when left out. */
+  channel?: string;
+  /**
+   * Where the engine runs: `"worker"` (a dedicated worker, the default where there is one) or
+   * `"in-place"` (service workers, and wherever a worker cannot be started).
+   */
+  run?: "worker" | "in-place";
+  /** For bundlers that move files: starts the worker from `packice/worker`. */
+  createWorker?: () => Worker;
+  /** Where the wasm file is, when it is not beside the module. */
+  wasmUrl?: string | URL;
+  /** The database's name; `"packice/{dataset}"` when left out. */
+  database?: string;
+}
+
+/** What a read can answer. `unknown` means: not held here, and not to be had right now. */
+export type Lookup =
+  | { state: "present"; value: Uint8Array; version: number }
+  | { state: "absent"; version: number }
+  | { state: "unknown"; reason: "no-snapshot" | "not-synced" | "unreachable" };
+
+export interface Entry {
+  key: Uint8Array;
+  value: Uint8Array;
+}
+
+export interface RangeOptions {
+  /** First key, inclusive; the collection's first when left out. */
+  start?: string | Uint8Array;
+  /** Last key, exclusive; past the collection's last when left out. */
+  end?: string | Uint8Array;
+  /** Only keys that begin with this; instead of start and end. */
+  prefix?: string | Uint8Array;
+  /** At most so many entries. */
+  limit?: number;
+  signal?: AbortSignal;
+}
+
+export interface ReadOptions {
+  signal?: AbortSignal;
+}
+
+/** A proof that a record is, or is not, in a signed collection. */
+export interface Proof {
+  collection: string;
+  key: Uint8Array;
+  /** The value, or null where the proof shows absence. */
+  value: Uint8Array | null;
+  version: number;
+  /** Hex of the collection's root that the proof leads to. */
+  root: string;
+  /** From the root down to the leaf: level, identity (hex) and length of each block. */
+  path: { level: number; identity: string; length: number }[];
+  /** The proof itself, as docs/spec/proof.md has it. */
+  bytes: Uint8Array;
+}
+
+export interface CollectionStatus {
+  name: string;
+  priority: number;
+  lazy: boolean;
+  records: number;
+  /** Hex of the collection's root identity. */
+  root: string;
+  plainBytes: number;
+  wireBytes: number;
+  bundles: number;
+  bundlesStored: number;
+  framesStored: number;
+  complete: boolean;
+}
+
+export type Phase = "idle" | "trust" | "bootstrap" | "collections" | "commit" | "complete" | "failed";
+
+export interface Status {
+  dataset: string;
+  channel: string;
+  phase: Phase;
+  /** The version that serves reads, once there is a verified manifest. */
+  version: number | null;
+  /** True once every object of that version is stored and committed. */
+  stored: boolean;
+  /** True when an idle audit has decoded every frame up to the signed root. */
+  audited: boolean;
+  collections: CollectionStatus[];
+  sources: SourceStatus[];
+  /** Since open(). */
+  bytesFetched: number;
+  requests: number;
+  /** Size of the wasm memory now; it never shrinks, so this is its peak too. */
+  wasmMemoryBytes: number;
+}
+
+export interface SourceStatus {
+  name: string;
+  url: string;
+  state: "unused" | "ok" | "backing-off" | "banned";
+  bytes: number;
+  requests: number;
+  faults: number;
+  lastFault: string | null;
+}
+
+export interface SyncOptions {
+  signal?: AbortSignal;
+}
+
+export interface SyncReport {
+  version: number;
+  /** True when this call brought a version that was not here before. */
+  changed: boolean;
+  bytesFetched: number;
+  requests: number;
+  /** Bundles that were stored already and were not fetched again. */
+  bundlesReused: number;
+  ms: number;
+}
+
+/** Events by name; `on(name, callback)` returns the function that ends it. */
+export interface Events {
+  state: { phase: Phase; version: number | null };
+  progress: {
+    bytesDone: number;
+    bytesTotal: number;
+    bundlesDone: number;
+    bundlesTotal: number;
+    /** Bytes per second over the last seconds. */
+    rate: number;
+    /** Null while unknown. */
+    etaMs: number | null;
+  };
+  /** A bundle's state changed: what a map of the data set is drawn from. */
+  bundle: { collection: string; index: number; total: number; state: "fetching" | "stored" };
+  /** A source misbehaved: its name, what it did, and with which object. */
+  fault: { source: string; code: string; object: string; detail: string };
+}
+
+/** Every error the package throws. `code` is stable; messages are for people. */
+export declare class PackiceError extends Error {
+  /** Such as `trust/bad-signature`, `peer/hash-mismatch`, `store/quota`, `misuse/unknown-collection`. */
+  readonly code: string;
+}
+
+export interface Dataset {
+  get(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Lookup>;
+  getMany(collection: string, keys: (string | Uint8Array)[], options?: ReadOptions): Promise<Lookup[]>;
+  range(collection: string, options?: RangeOptions): AsyncIterableIterator<Entry>;
+  proof(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Proof>;
+  status(): Promise<Status>;
+  /** Brings the newest version; resolves when it is committed. */
+  sync(options?: SyncOptions): Promise<SyncReport>;
+  on<K extends keyof Events>(name: K, callback: (event: Events[K]) => void): () => void;
+  /** Stops all work and frees the worker; pending calls reject with `misuse/closed`. */
+  close(): Promise<void>;
+}
+
+/** Opens the local store and returns at once; fetches nothing until a read or `sync()` asks. */
+export type Open = (options: OpenOptions) => Promise<Dataset>;
