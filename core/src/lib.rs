@@ -32,6 +32,8 @@ pub mod codec;
 pub mod engine;
 pub mod error;
 pub mod format;
+pub mod frame;
 pub mod hash;
 pub mod limits;
+pub mod tree;
 pub mod types;
