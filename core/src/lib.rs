@@ -31,6 +31,8 @@ extern crate alloc;
 pub mod codec;
 pub mod error;
 pub mod format;
+pub mod frame;
 pub mod hash;
 pub mod limits;
+pub mod tree;
 pub mod types;
