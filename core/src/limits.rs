@@ -93,9 +93,6 @@ pub const MAX_TRUST_CHAIN: usize = 32;
 pub const MAX_BOOTSTRAP_LEN: usize = 64 * 1024;
 /// Most objects inlined in a bootstrap.
 pub const MAX_BOOTSTRAP_OBJECTS: usize = 256;
-/// Longest trust state: a chain of trust roots, a checkpoint, a head state and its proof.
-pub const MAX_TRUST_STATE_LEN: usize =
-    (MAX_TRUST_CHAIN + 1) * MAX_TRUST_ROOT_LEN + MAX_CHECKPOINT_LEN + MAX_HEAD_LEN + 4096;
 /// Longest state record of a client's store.
 pub const MAX_STATE_LEN: usize =
     2 * (MAX_TRUST_STATE_LEN + MAX_MANIFEST_LEN + MAX_COLLECTIONS * MAX_DIRECTORY_LEN) + 1024;

@@ -100,6 +100,12 @@ pub(super) struct Blob {
     readers: BTreeSet<ReadId>,
 }
 
+impl Blob {
+    pub(super) fn has_readers(&self) -> bool {
+        !self.readers.is_empty()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum BlobState {
     Loading,

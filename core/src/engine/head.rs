@@ -3,6 +3,7 @@
 //! The head task runs when a sync begins, and when a read finds no version at all. It ends with a
 //! pinned target, with the news that there is nothing newer, or with the last source's fault.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,7 +14,7 @@ use crate::format::note::Checkpoint;
 use crate::hash;
 use crate::plan::queue::Class;
 use crate::plan::sources::{Severity, SourceId};
-use crate::trust::accept::{Accepted, Offer, PendingConsistency};
+use crate::trust::accept::{Accepted, Offer, Pending as PendingProof, Seen};
 use crate::trust::tiles::TileRef;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 
@@ -33,9 +34,9 @@ pub(super) enum HeadTask {
     /// A checkpoint or a bootstrap is asked for.
     Asking,
     /// A bootstrap is believed but for the proof that the log only grew.
-    Proving { pending: PendingConsistency, tiles: Vec<(TileRef, Vec<u8>)>, missing: usize },
+    Proving { pending: Box<PendingProof>, tiles: Vec<(TileRef, Vec<u8>)>, missing: usize },
     /// A head state is accepted; its manifest and directories are fetched.
-    Adopting(Accepted),
+    Adopting(Box<Accepted>),
     Failed(Failure),
 }
 
@@ -57,7 +58,7 @@ impl Engine {
     /// reason to ask for the bootstrap, where it is verified.
     pub(super) fn checkpoint_came(&mut self, body: &[u8]) -> Result<(), Fault> {
         let note = Checkpoint::parse(body).map_err(|error| Fault::of(&error))?;
-        if self.trust.has_seen(note.size, &note.root) {
+        if self.trust.seen() == (Seen { size: note.size, root: note.root }) {
             self.head_done();
         } else {
             self.net.queue.push(Class::Trust, Job::new(What::Bootstrap));
@@ -116,7 +117,7 @@ impl Engine {
             return;
         }
         match pending.finish(tiles) {
-            Ok(accepted) => self.adopt(accepted),
+            Ok(accepted) => self.adopt(Box::new(accepted)),
             Err(error) => {
                 // Either the tiles or the checkpoint lie: whoever served them is asked no more.
                 let fault = Fault::of(&error);
@@ -136,8 +137,7 @@ impl Engine {
         }
     }
 
-    fn adopt(&mut self, accepted: Accepted) {
-        self.trust = accepted.state.clone();
+    fn adopt(&mut self, accepted: Box<Accepted>) {
         self.head = HeadTask::Adopting(accepted);
         self.step_head();
     }
@@ -147,7 +147,10 @@ impl Engine {
         let HeadTask::Adopting(accepted) = &self.head else { return };
         let accepted = accepted.clone();
         match self.try_adopt(&accepted) {
-            Ok(true) => self.head_done(),
+            Ok(true) => {
+                self.trust = accepted.state;
+                self.head_done();
+            }
             Ok(false) => {}
             Err(failure) => self.head_failed(failure),
         }
@@ -157,12 +160,11 @@ impl Engine {
     fn try_adopt(&mut self, accepted: &Accepted) -> Result<bool, Failure> {
         let name = accepted.channel.manifest.name;
         let trust = accepted.state.encode();
-        for held in [&mut self.committed, &mut self.target].into_iter().flatten() {
-            if held.manifest_name == name {
-                held.record.trust = trust;
-                self.save_state(false);
-                return Ok(true);
-            }
+        if let Some(snapshot) = self.held_mut(&name) {
+            // Nothing new but the checkpoint: what is held is proven by the newest one.
+            snapshot.record.trust = trust;
+            self.save_state(false);
+            return Ok(true);
         }
         let Some(bytes) = self.fetch_meta(ObjectKind::Manifest, accepted.channel.manifest)? else {
             return Ok(false);
@@ -179,8 +181,14 @@ impl Engine {
         }
         self.directories.clear();
         self.target = Some(snapshot);
+        self.target_renewed = true;
         self.save_state(false);
         Ok(true)
+    }
+
+    fn held_mut(&mut self, manifest: &WireName) -> Option<&mut Snapshot> {
+        let held = [&mut self.committed, &mut self.target].into_iter().flatten();
+        held.into_iter().find(|snapshot| snapshot.manifest_name == *manifest)
     }
 
     /// The directories of all collections, every missing one asked for at once.

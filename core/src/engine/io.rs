@@ -245,6 +245,14 @@ impl StoreKey {
         }
     }
 
+    /// The wire name in the key; the state has none.
+    pub fn name(&self) -> Option<WireName> {
+        match self {
+            Self::State => None,
+            Self::Object(_, name) | Self::Frame(name) => Some(*name),
+        }
+    }
+
     /// The key of a text that [`Self::text`] gave.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "state" {

@@ -77,6 +77,10 @@ impl Job {
         matches!(&self.what, What::Blob(spec) if spec.name() == *name)
     }
 
+    pub(super) fn is_any_blob(&self) -> bool {
+        matches!(self.what, What::Blob(_))
+    }
+
     pub(super) fn is_sync(&self) -> bool {
         matches!(self.what, What::Bundle(_))
     }
@@ -101,7 +105,7 @@ impl Job {
         match &self.what {
             What::Checkpoint => MAX_CHECKPOINT_LEN as u64,
             What::Bootstrap => MAX_BOOTSTRAP_LEN as u64,
-            What::Tile(tile) => tile.len(),
+            What::Tile(tile) => tile.max_len() as u64,
             What::Blob(spec) => spec.len(),
             What::Bundle(job) => job.object.len - job.verified.len() as u64,
         }
@@ -334,7 +338,7 @@ impl Engine {
         match job.what {
             What::Blob(spec) => self.blob_failed(spec.name(), failure),
             What::Checkpoint | What::Bootstrap | What::Tile(_) => self.head_failed(failure),
-            What::Bundle(_) => self.end_sync(Err(failure), now),
+            What::Bundle(_) => self.bundle_lost(failure, now),
         }
     }
 

@@ -102,7 +102,7 @@ impl Snapshot {
     }
 
     /// Takes a page's verified bytes into the index.
-    pub(super) fn add_page(&mut self, at: usize, page: usize, bytes: &[u8]) -> Result<(), Error> {
+    pub(super) fn add_page(&mut self, at: usize, page: u32, bytes: &[u8]) -> Result<(), Error> {
         match self.shelves.get_mut(at) {
             Some(shelf) => shelf.index.add_page(page, Page::parse(bytes)?),
             None => Ok(()),

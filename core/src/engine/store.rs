@@ -105,10 +105,6 @@ impl StoreDesk {
         self.rows.is_empty() && self.state.is_none() && self.in_flight.is_none()
     }
 
-    pub(super) fn is_busy(&self) -> bool {
-        self.in_flight.is_some()
-    }
-
     /// The next transaction, where one is due. `more_coming`: bulk rows are on their way.
     pub(super) fn next_batch(&mut self, more_coming: bool) -> Option<StoreBatch> {
         if self.in_flight.is_some() {

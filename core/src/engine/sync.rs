@@ -24,6 +24,9 @@ use super::{Engine, Pending};
 /// Bundles queued or on their way at once: enough that no place stays empty.
 const BUNDLES_AHEAD: usize = 12;
 
+/// Least time between two progress events.
+const PROGRESS_MS: u64 = 100;
+
 /// A sync under way.
 #[derive(Clone, Debug)]
 pub(super) struct Sync {
@@ -33,9 +36,11 @@ pub(super) struct Sync {
     requests_before: u64,
     reused: u64,
     changed: bool,
-    /// Where in the target the next bundle is looked for: place in the order, page, bundle.
-    cursor: (usize, usize, usize),
+    /// Where in the target the next bundle is looked for: place in the order, bundle.
+    cursor: (usize, u64),
     listing: bool,
+    /// Why the pinned version cannot be had: over unless a newer one is found.
+    lost: Option<Failure>,
 }
 
 impl Engine {
@@ -50,8 +55,9 @@ impl Engine {
             requests_before: self.requests_made,
             reused: 0,
             changed: false,
-            cursor: (0, 0, 0),
+            cursor: (0, 0),
             listing: false,
+            lost: None,
         });
         // A pinned version is finished first: whoever releases faster than a client can fetch
         // must not keep it from ever finishing.
@@ -76,7 +82,43 @@ impl Engine {
         }
     }
 
+    /// A bundle of the version cannot be had from any source. A version that was pinned some time
+    /// ago may be gone by now: then the newest one takes its place.
+    pub(super) fn bundle_lost(&mut self, failure: Failure, now: Millis) {
+        let checked = self.head_checked;
+        match &mut self.sync {
+            Some(sync) if !checked && sync.lost.is_none() => {
+                sync.lost = Some(failure);
+                sync.phase = Phase::Trust;
+                self.drop_jobs(|_, job| job.is_sync());
+                self.target_renewed = false;
+                self.start_head(Class::Trust);
+            }
+            Some(_) | None => self.end_sync(Err(failure), now),
+        }
+    }
+
+    /// Whether the search after [`Self::bundle_lost`] is over and found a version to go on with.
+    fn step_lost(&mut self, lost: Failure, now: Millis) -> bool {
+        match &self.head {
+            HeadTask::Asking | HeadTask::Proving { .. } | HeadTask::Adopting(_) => false,
+            HeadTask::Idle if self.target_renewed => {
+                if let Some(sync) = &mut self.sync {
+                    sync.lost = None;
+                }
+                true
+            }
+            HeadTask::Idle | HeadTask::Failed(_) => {
+                self.end_sync(Err(lost), now);
+                true
+            }
+        }
+    }
+
     fn step_trust(&mut self, now: Millis) -> bool {
+        if let Some(lost) = self.sync.as_ref().and_then(|sync| sync.lost.clone()) {
+            return self.step_lost(lost, now);
+        }
         if self.target.is_none() {
             return match &self.head {
                 HeadTask::Failed(failure) => {
@@ -105,7 +147,7 @@ impl Engine {
         }
         if let Some(sync) = &mut self.sync {
             sync.phase = Phase::Bootstrap;
-            sync.cursor = (0, 0, 0);
+            sync.cursor = (0, 0);
             sync.changed = true;
         }
         self.phase_event(Phase::Bootstrap);
@@ -114,7 +156,7 @@ impl Engine {
 
     /// Queues what is missing; whether the phase changed.
     fn step_collections(&mut self, now: Millis) -> bool {
-        let outstanding = match self.queue_missing(now) {
+        let outstanding = match self.queue_missing() {
             Ok(outstanding) => outstanding,
             Err(failure) => {
                 self.end_sync(Err(failure), now);
@@ -134,28 +176,23 @@ impl Engine {
     }
 
     /// Whether anything of the target is still on its way.
-    fn queue_missing(&mut self, now: Millis) -> Result<bool, Failure> {
+    fn queue_missing(&mut self) -> Result<bool, Failure> {
         let Some(target) = &self.target else { return Ok(false) };
         let order = target.order();
         let mut flying = self.net.bundles();
-        let mut pages_missing = false;
-        let (mut place, mut page, mut bundle) = self.sync.as_ref().map_or((0, 0, 0), |s| s.cursor);
+        let mut parts_missing = false;
+        let (mut place, mut bundle) = self.sync.as_ref().map_or((0, 0), |sync| sync.cursor);
         while let Some(at) = order.get(place).copied() {
-            pages_missing |= self.want_parts(at)?;
-            match self.queue_page(at, page, &mut bundle, &mut flying, now) {
-                PageEnd::Done => (page, bundle) = (page + 1, 0),
-                PageEnd::Full => break,
-                PageEnd::Unknown => {
-                    pages_missing = true;
-                    break;
-                }
-                PageEnd::NoSuchPage => (place, page, bundle) = (place + 1, 0, 0),
+            parts_missing |= self.want_parts(at)?;
+            match self.queue_bundles(at, &mut bundle, &mut flying) {
+                BundlesEnd::Done => (place, bundle) = (place + 1, 0),
+                BundlesEnd::Full | BundlesEnd::Unknown => break,
             }
         }
         if let Some(sync) = &mut self.sync {
-            sync.cursor = (place, page, bundle);
+            sync.cursor = (place, bundle);
         }
-        Ok(pages_missing || !flying.is_empty() || place < order.len())
+        Ok(parts_missing || !flying.is_empty() || place < order.len())
     }
 
     /// Asks for a collection's dictionary and pages; whether any of them is missing.
@@ -168,13 +205,9 @@ impl Engine {
         };
         let class = target.class(at);
         let dictionary = collection.base.dictionary.map(|d| d.object);
-        let pages: Vec<(usize, ObjectRef)> = shelf
-            .index
-            .pages()
-            .iter()
-            .enumerate()
-            .filter(|(page, _)| !shelf.index.has_page(*page))
-            .map(|(page, page_ref)| (page, page_ref.object))
+        let pages: Vec<(u32, ObjectRef)> = (0..shelf.index.page_count())
+            .filter(|page| !shelf.index.has_page(*page))
+            .filter_map(|page| Some((page, shelf.index.page(page)?.object)))
             .collect();
         let mut missing = false;
         if let Some(object) = dictionary {
@@ -208,7 +241,7 @@ impl Engine {
     fn want_page(
         &mut self,
         at: usize,
-        page: usize,
+        page: u32,
         object: ObjectRef,
         class: Class,
     ) -> Result<bool, Failure> {
@@ -226,43 +259,37 @@ impl Engine {
         }
     }
 
-    /// Queues the missing bundles of one page from `bundle` on.
-    fn queue_page(
+    /// Queues the missing bundles of a collection from number `next` on.
+    fn queue_bundles(
         &mut self,
         at: usize,
-        page: usize,
-        bundle: &mut usize,
+        next: &mut u64,
         flying: &mut BTreeSet<WireName>,
-        now: Millis,
-    ) -> PageEnd {
-        let Some(target) = &self.target else { return PageEnd::NoSuchPage };
+    ) -> BundlesEnd {
+        let Some(target) = &self.target else { return BundlesEnd::Done };
         let (Some(collection), Some(shelf)) =
             (target.manifest.collections.get(at), target.shelves.get(at))
         else {
-            return PageEnd::NoSuchPage;
+            return BundlesEnd::Done;
         };
-        if page >= shelf.index.pages().len() {
-            return PageEnd::NoSuchPage;
-        }
-        let Some(first) = shelf.index.first_bundle(page) else { return PageEnd::Unknown };
-        let Some(bundles) = shelf.index.page_bundles(page) else { return PageEnd::Unknown };
         let class = target.class(at);
-        while let Some(next) = bundles.get(*bundle) {
+        while *next < shelf.index.bundle_count() {
             if flying.len() >= BUNDLES_AHEAD {
-                return PageEnd::Full;
+                return BundlesEnd::Full;
             }
-            let object = ObjectRef { name: next.name, len: next.wire_len() };
-            let key = StoreKey::Object(ObjectKind::Bundle, next.name);
+            let Some(bundle) = shelf.index.bundle(*next) else { return BundlesEnd::Unknown };
+            let object = ObjectRef { name: bundle.name, len: bundle.len };
+            let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
             let job = BundleJob {
                 collection: collection.name.to_string(),
-                index: first + *bundle as u64,
+                index: bundle.ordinal,
                 total: collection.base.bundles,
                 object,
-                frames: Rc::new(next.frames.clone()),
+                frames: Rc::new(shelf.index.frames_of(&bundle).map(|(_, f)| f.wire).collect()),
                 verified: Vec::new(),
                 verified_frames: 0,
             };
-            *bundle += 1;
+            *next += 1;
             if self.store.has(&key) {
                 if let Some(sync) = &mut self.sync {
                     sync.reused += 1;
@@ -278,8 +305,7 @@ impl Engine {
                 self.net.queue.push(class, Job::new(What::Bundle(job)));
             }
         }
-        let _ = now;
-        PageEnd::Done
+        BundlesEnd::Done
     }
 
     /// A bundle is verified: hand it to the store.
@@ -339,10 +365,11 @@ impl Engine {
             needed.extend(
                 collection.base.dictionary.map(|d| object(ObjectKind::Dictionary, d.object.name)),
             );
-            for (page, page_ref) in shelf.index.pages().iter().enumerate() {
-                needed.insert(object(ObjectKind::Layout, page_ref.object.name));
-                let bundles = shelf.index.page_bundles(page).unwrap_or_default();
-                needed.extend(bundles.iter().map(|b| object(ObjectKind::Bundle, b.name)));
+            for page in 0..shelf.index.page_count() {
+                let page_ref = shelf.index.page(page);
+                needed.extend(page_ref.map(|p| object(ObjectKind::Layout, p.object.name)));
+                let bundles = shelf.index.bundles(page);
+                needed.extend(bundles.map(|b| object(ObjectKind::Bundle, b.name)));
             }
         }
         let old: Vec<StoreKey> =
@@ -372,6 +399,8 @@ impl Engine {
             })
         });
         self.inline.clear();
+        let progress = self.progress(now);
+        self.event(Event::Progress(progress));
         let phase = if result.is_ok() { Phase::Complete } else { Phase::Failed };
         self.last_phase = phase;
         self.phase_event(phase);
@@ -397,7 +426,12 @@ impl Engine {
         self.event(Event::Phase { phase, version });
     }
 
+    /// Tells how far the sync is, at most ten times a second: counting walks the index.
     pub(super) fn progressed(&mut self, now: Millis) {
+        if now.since(self.last_progress) < PROGRESS_MS {
+            return;
+        }
+        self.last_progress = now;
         let progress = self.progress(now);
         self.event(Event::Progress(progress));
     }
@@ -414,14 +448,12 @@ impl Engine {
                 let here = self.store.has(&key) || self.store.unstored(&key).is_some();
                 bytes_done += if here { dictionary.object.len } else { 0 };
             }
-            for page in 0..shelf.index.pages().len() {
-                for bundle in shelf.index.page_bundles(page).unwrap_or_default() {
-                    let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
-                    let stored = self.store.has(&key);
-                    bundles_done += u64::from(stored);
-                    if stored || self.store.unstored(&key).is_some() {
-                        bytes_done += bundle.wire_len();
-                    }
+            for bundle in (0..shelf.index.page_count()).flat_map(|p| shelf.index.bundles(p)) {
+                let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
+                let stored = self.store.has(&key);
+                bundles_done += u64::from(stored);
+                if stored || self.store.unstored(&key).is_some() {
+                    bytes_done += bundle.len;
                 }
             }
         }
@@ -432,19 +464,18 @@ impl Engine {
         }
         let rate = self.meter.rate(now);
         let left = bytes_total.saturating_sub(bytes_done);
-        let eta_ms = if rate == 0 { None } else { Some(left.saturating_mul(1000) / rate) };
+        let eta_ms = left.saturating_mul(1000).checked_div(rate);
         Progress { bytes_done, bytes_total, bundles_done, bundles_total, rate, eta_ms }
     }
 }
 
-enum PageEnd {
-    /// All bundles of the page are stored or queued.
+enum BundlesEnd {
+    /// All bundles of the collection are stored or queued.
     Done,
     /// Enough is queued for now.
     Full,
-    /// The page is not here yet.
+    /// The next one stands on a page that is not here yet.
     Unknown,
-    NoSuchPage,
 }
 
 fn inlined(

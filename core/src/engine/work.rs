@@ -110,7 +110,6 @@ impl Engine {
                 }
                 Err(fault) => Err(fault),
             },
-            What::Tile(tile) if body.len() as u64 != tile.len() => Err(Fault::truncated()),
             What::Tile(tile) => {
                 self.fetch_done(request);
                 self.tile_came(*tile, body, source, now);
@@ -178,11 +177,11 @@ impl Engine {
         let plain_len = usize::try_from(job.child.plain_len).unwrap_or(usize::MAX);
         let frame = self
             .decoder
-            .decode(&job.wire, plain_len, job.dictionary.as_ref())
+            .decode(&job.wire, job.child.plain_len, job.dictionary.as_ref())
             .and_then(|plain| verify_frame(&job.child, job.upper.as_deref(), plain));
         match frame {
             Ok(frame) => {
-                self.frames.insert(name, Rc::new(frame), plain_len);
+                self.frames.insert(job.child.identity, Rc::new(frame), plain_len);
                 self.drop_blob(&name);
             }
             Err(error) => {

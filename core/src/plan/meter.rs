@@ -18,9 +18,7 @@ impl Meter {
     pub fn add(&mut self, bytes: u64, now: Millis) {
         self.advance(now);
         self.first.get_or_insert(self.newest);
-        if let Some(slot) = self.slots.get_mut((self.newest % SLOTS as u64) as usize) {
-            *slot += bytes;
-        }
+        *self.slot(self.newest) += bytes;
     }
 
     /// Bytes a second over the slots that were watched; 0 before the first byte.
@@ -31,15 +29,18 @@ impl Meter {
         self.slots.iter().sum::<u64>() * 1000 / (watched * SLOT_MS)
     }
 
+    fn slot(&mut self, number: u64) -> &mut u64 {
+        let at = usize::try_from(number % SLOTS as u64).unwrap_or(0);
+        &mut self.slots[at]
+    }
+
     fn advance(&mut self, now: Millis) {
         let slot = now.0 / SLOT_MS;
         if slot <= self.newest {
             return;
         }
         for passed in (self.newest + 1..=slot).take(SLOTS) {
-            if let Some(old) = self.slots.get_mut((passed % SLOTS as u64) as usize) {
-                *old = 0;
-            }
+            *self.slot(passed) = 0;
         }
         self.newest = slot;
     }
