@@ -33,4 +33,5 @@ pub mod error;
 pub mod format;
 pub mod hash;
 pub mod limits;
+pub mod trust;
 pub mod types;
