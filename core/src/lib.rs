@@ -37,5 +37,5 @@ pub mod hash;
 pub mod limits;
 pub mod plan;
 pub mod tree;
-
+pub mod trust;
 pub mod types;
