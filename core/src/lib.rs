@@ -29,6 +29,7 @@
 extern crate alloc;
 
 pub mod codec;
+pub mod engine;
 pub mod error;
 pub mod format;
 pub mod frame;
