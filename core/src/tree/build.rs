@@ -195,7 +195,9 @@ impl TreeBuilder {
             if self.upper.len() <= slot {
                 self.upper.resize_with(slot + 1, OpenLevel::default);
             }
-            let Some(open) = self.upper.get_mut(slot) else { break };
+            let Some(open) = self.upper.get_mut(slot) else {
+                break;
+            };
             let item = child.encoded_len();
             open.open_len += item;
             let ends = cut::ends_node(
@@ -228,7 +230,9 @@ impl TreeBuilder {
         for level in 2.. {
             let slot = usize::from(level) - 2;
             at_most("tree level", level.into(), MAX_LEVEL.into())?;
-            let Some(open) = self.upper.get_mut(slot) else { break };
+            let Some(open) = self.upper.get_mut(slot) else {
+                break;
+            };
             let ended = match open.open.is_empty() {
                 true => None,
                 false => Some(open.end_node(level)),

@@ -161,7 +161,9 @@ impl Index {
             let nodes: Vec<Child> =
                 rest.by_ref().take(usize::try_from(reference.nodes).unwrap_or(0)).collect();
             let is_single = tree.level == 1 && reference.nodes == 0 && reference.frames == 1;
-            ensure(is_single || (!nodes.is_empty() && nodes.len() as u64 == reference.nodes.into()))?;
+            ensure(
+                is_single || (!nodes.is_empty() && nodes.len() as u64 == reference.nodes.into()),
+            )?;
             ensure(reference.frames >= reference.nodes)?;
             ensure(reference.bundles > 0 && reference.bundles <= reference.frames)?;
             let first_bundle = bundles;
@@ -241,7 +243,9 @@ impl Index {
     /// Where a key belongs; `None` in an empty collection.
     pub fn locate(&self, key: &[u8]) -> Option<Located> {
         let page = self.page_for(key)?;
-        let Some(held) = self.held(page) else { return Some(Located::Page(page)) };
+        let Some(held) = self.held(page) else {
+            return Some(Located::Page(page));
+        };
         let after = held.children.partition_point(|child| child.separator.as_slice() <= key);
         let frame = u32::try_from(after.saturating_sub(1)).ok()?;
         Some(Located::Frame(FrameId { page, frame }))
@@ -299,9 +303,7 @@ impl Index {
     /// The numbers of the bundles that a page lists, whether it is held or not.
     pub fn bundle_range(&self, page: u32) -> core::ops::Range<u64> {
         match self.slot(page) {
-            Some(slot) => {
-                slot.first_bundle..slot.first_bundle + u64::from(slot.reference.bundles)
-            }
+            Some(slot) => slot.first_bundle..slot.first_bundle + u64::from(slot.reference.bundles),
             None => 0..0,
         }
     }

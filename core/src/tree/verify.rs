@@ -36,7 +36,8 @@ pub fn verify_frame(
     let spans = leaf::split_leaves(&plain)?;
     let node = derive_node(child, &plain, &spans);
     let below = spans.first().is_none_or(|span| span.first_key < child.separator);
-    let above = spans.last().zip(upper).is_some_and(|(span, upper)| span.last_key.as_slice() >= upper);
+    let above =
+        spans.last().zip(upper).is_some_and(|(span, upper)| span.last_key.as_slice() >= upper);
     let sums = node.records() == child.records && node.plain_len() == child.plain_len;
     if below || above || !sums || node.identity() != child.identity {
         return Err(TrustError::LayoutMismatch.into());
