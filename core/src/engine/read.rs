@@ -302,13 +302,13 @@ impl Engine {
             }),
             Read::Range(range) => Ok(self.records(range, place, id, frame)),
             Read::Prove { key, .. } => {
-                let path = self.part(place.at).and_then(|(_, shelf)| shelf.index.path(id));
+                let shelf = self.part(place.at).map(|(_, shelf)| shelf);
                 let missing = Failure::Error(Error::Misuse(Misuse::NoSnapshot));
-                let path = path.ok_or(missing)?;
-                let leaf = frame.leaf_for(key).unwrap_or_default();
+                let index = &shelf.ok_or(missing)?.index;
+                let proof = proof::prove(index, id, frame, key).map_err(Failure::Error)?;
                 Ok(Answer::Proof {
                     value: frame.get(key).map(<[u8]>::to_vec),
-                    proof: proof::prove(&path, frame.node(), leaf),
+                    proof,
                     root: place.root,
                     version,
                 })
