@@ -180,8 +180,11 @@ impl Engine {
         let Some(target) = &self.target else { return Ok(false) };
         let order = target.order();
         let mut flying = self.net.bundles();
-        let mut parts_missing = false;
         let (mut place, mut bundle) = self.sync.as_ref().map_or((0, 0), |sync| sync.cursor);
+        let mut parts_missing = false;
+        for at in order.iter().take(place) {
+            parts_missing |= self.want_parts(*at)?;
+        }
         while let Some(at) = order.get(place).copied() {
             parts_missing |= self.want_parts(at)?;
             match self.queue_bundles(at, &mut bundle, &mut flying) {
