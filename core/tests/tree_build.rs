@@ -1,5 +1,8 @@
 //! Building trees: against the slow oracle, whatever the history, and only as large as bounded.
 
+// Lengths and counts in tests are small.
+#![allow(clippy::cast_possible_truncation)]
+
 mod common;
 
 use common::{Built, Records, Rng, SMALL, build, oracle, records};

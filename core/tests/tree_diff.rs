@@ -1,5 +1,8 @@
 //! Differences of trees: against two sorted maps, and no more blocks read than changed.
 
+// Lengths and counts in tests are small.
+#![allow(clippy::cast_possible_truncation)]
+
 mod common;
 
 use std::cell::Cell;

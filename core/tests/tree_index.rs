@@ -1,5 +1,8 @@
 //! Finding and checking frames: against a sorted map, and against layouts that lie.
 
+// Lengths and counts in tests are small.
+#![allow(clippy::cast_possible_truncation)]
+
 mod common;
 
 use std::sync::OnceLock;
