@@ -159,7 +159,9 @@ fn a_directory_that_does_not_fit_the_root_is_refused() {
     refused(&|d| d.nodes[0].children[0].separator.push(0));
     refused(&|d| d.nodes[0].children[0].records += 1);
     refused(&|d| d.nodes.push(d.nodes[0].clone()));
-    refused(&|d| drop(d.pages.pop()));
+    refused(&|d| {
+        d.pages.pop();
+    });
     refused(&|d| d.pages[0].nodes += 1);
     refused(&|d| d.pages[0].frames += 1);
     refused(&|d| d.pages[0].bundles += 1);
@@ -184,14 +186,18 @@ fn a_page_that_does_not_fit_its_directory_is_refused() {
         assert!(!index.has_page(at));
     };
     refused(1, &|_| {});
-    refused(0, &|p| drop(p.nodes.pop()));
+    refused(0, &|p| {
+        p.nodes.pop();
+    });
     refused(0, &|p| p.nodes.swap(0, 1));
     refused(0, &|p| p.nodes[0].children[1].plain_len += 1);
     refused(0, &|p| p.bundles[0].frames[0].wire_len += 1);
     refused(0, &|p| {
         p.bundles[0].frames.pop();
     });
-    refused(0, &|p| drop(p.bundles.pop()));
+    refused(0, &|p| {
+        p.bundles.pop();
+    });
     refused(0, &|p| {
         let frame = p.bundles[0].frames.pop().unwrap();
         p.bundles[1].frames.insert(0, frame);
