@@ -15,9 +15,10 @@ use packice_core::format::manifest::{
     Base, Collection, Delta, Dictionary, Manifest, Params, Provenance, Segment, TreeInfo,
 };
 use packice_core::format::node::{Child, Node, shortest_separator};
+use packice_core::hash;
 use packice_core::limits;
 use packice_core::tree::proof::Proof;
-use packice_core::types::{Identity, LogHash, Name, ObjectRef, Version, WireName};
+use packice_core::types::{Identity, LogHash, Name, ObjectRef, Version, WireName, hex};
 use proptest::prelude::*;
 
 type Encode = fn(&[u8]) -> Result<Vec<u8>, Error>;
@@ -39,13 +40,13 @@ const FORMATS: [(&str, &[u8; 4], Encode); 7] = [
     ("proof", b"PKR1", |bytes| Ok(Proof::parse(bytes)?.encode())),
 ];
 
-fn format(name: &str) -> Encode {
+fn format_of(name: &str) -> Encode {
     FORMATS.iter().find(|format| format.0 == name).unwrap().2
 }
 
 /// What holds for the canonical bytes of anything.
 fn assert_canonical(name: &str, bytes: &[u8]) {
-    let again = format(name);
+    let again = format_of(name);
     assert_eq!(again(bytes).unwrap(), bytes, "{name} is not written as it was read");
     for end in 0..bytes.len() {
         assert!(again(&bytes[..end]).is_err(), "{name} cut at {end} was taken");
@@ -290,7 +291,7 @@ fn real_pages_and_directories_have_one_encoding() {
     let snapshot = snapshot(&records(900, 3), SMALL);
     assert_canonical("directory", &snapshot.layout.directory.bytes);
     let page = &snapshot.layout.pages[0].bytes;
-    assert_eq!(format("page")(page).unwrap(), *page);
+    assert_eq!(format_of("page")(page).unwrap(), *page);
 }
 
 #[test]
@@ -344,4 +345,31 @@ fn a_frame_splits_into_its_leaves_and_nothing_else() {
     let twice = [first, first].concat();
     assert_eq!(leaf::split_leaves(&twice).unwrap_err().code(), "format/order");
     assert_eq!(leaf::split_leaves(&[]).unwrap(), Vec::new());
+}
+
+#[test]
+fn the_examples_of_the_specification_hold() {
+    let mut set = common::Records::new();
+    for (key, value) in [("a", "1"), ("ab", ""), ("b", "22")] {
+        set.insert(key.into(), value.into());
+    }
+    let built = build(&set, SMALL);
+    let empty = build(&common::Records::new(), SMALL);
+    let leaf = &built.frames[0].plain;
+    let root = &built.frames[0].node;
+    let empty_root = Node { level: 1, children: Vec::new() };
+    assert_eq!(empty.tree.info.root, empty_root.identity());
+    assert_eq!(built.tree.info.root, root.identity());
+    let examples = [
+        hex(&empty_root.encode()),
+        empty_root.identity().to_hex(),
+        hex(leaf),
+        hash::identity(leaf).to_hex(),
+        hex(&root.encode()),
+        root.identity().to_hex(),
+    ];
+    let page = include_str!("../../docs/spec/tree.md");
+    for example in examples {
+        assert!(page.contains(&format!("`{example}`")), "docs/spec/tree.md lacks {example}");
+    }
 }
