@@ -215,6 +215,20 @@ pub enum TrustError {
         /// The version held.
         held: u64,
     },
+    /// A version that was released before, with another manifest.
+    VersionReused {
+        /// The version.
+        version: u64,
+    },
+    /// The log does not grow by one entry at a time.
+    WrongLogSize {
+        /// The size offered.
+        offered: u64,
+        /// The size that the log has.
+        stands: u64,
+    },
+    /// A tile of the log does not hold what the checkpoint proves.
+    BadTile,
     /// The manifest does not say what the head state says of it.
     WrongManifest,
     /// Verified wire objects that do not lead to the signed root: the publisher's own fault.
@@ -241,6 +255,9 @@ impl TrustError {
             Self::WrongName => "trust/hash-mismatch",
             Self::WrongLength => "trust/length-mismatch",
             Self::VersionRollback { .. } => "trust/version-rollback",
+            Self::VersionReused { .. } => "trust/version-reused",
+            Self::WrongLogSize { .. } => "trust/wrong-log-size",
+            Self::BadTile => "trust/bad-tile",
             Self::WrongManifest => "trust/wrong-manifest",
             Self::LayoutMismatch => "trust/layout-mismatch",
             Self::BadProof => "trust/bad-proof",
@@ -276,6 +293,14 @@ impl fmt::Display for TrustError {
             Self::VersionRollback { offered, held } => {
                 write!(f, "version {offered} is offered, version {held} is held")
             }
+            Self::VersionReused { version } => {
+                write!(f, "version {version} was released before with another manifest")
+            }
+            Self::WrongLogSize { offered, stands } => {
+                write!(f, "the log has {stands} entries, one more or as many must be offered, ")?;
+                write!(f, "not {offered}")
+            }
+            Self::BadTile => f.write_str("a tile does not hold what the checkpoint proves"),
             Self::WrongManifest => f.write_str("the manifest is not the one the head names"),
             Self::LayoutMismatch => f.write_str("the layout does not deliver the signed root"),
             Self::BadProof => f.write_str("the proof does not lead to the signed root"),

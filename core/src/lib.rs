@@ -35,5 +35,7 @@ pub mod format;
 pub mod frame;
 pub mod hash;
 pub mod limits;
+pub mod plan;
 pub mod tree;
+pub mod trust;
 pub mod types;

@@ -89,7 +89,15 @@ pub const MAX_ROLE_KEYS: usize = 32;
 pub const MAX_WITNESSES: usize = 32;
 /// Longest chain of trust roots that is walked at once.
 pub const MAX_TRUST_CHAIN: usize = 32;
+/// Most trust roots that a client keeps from its embedded one on: rotations that one build lasts.
+pub const MAX_KEPT_TRUST_CHAIN: usize = 128;
+/// Longest stored trust state: it holds a chain, a checkpoint, a head state and a proof.
+pub const MAX_TRUST_STATE_LEN: usize =
+    MAX_KEPT_TRUST_CHAIN * (MAX_TRUST_ROOT_LEN + 4) + MAX_CHECKPOINT_LEN + MAX_HEAD_LEN + 4096;
 /// Longest bootstrap.
 pub const MAX_BOOTSTRAP_LEN: usize = 64 * 1024;
 /// Most objects inlined in a bootstrap.
 pub const MAX_BOOTSTRAP_OBJECTS: usize = 256;
+/// Longest state record of a client's store.
+pub const MAX_STATE_LEN: usize =
+    2 * (MAX_TRUST_STATE_LEN + MAX_MANIFEST_LEN + MAX_COLLECTIONS * MAX_DIRECTORY_LEN) + 1024;

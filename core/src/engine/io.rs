@@ -20,13 +20,11 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::types::{Identity, Millis, ObjectKind, Version, WireName};
 
+pub use crate::plan::sources::{SourceId, SourceState, SourceStatus};
+
 /// An output that will be completed by an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
-
-/// A source, numbered by the order in which it was added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceId(pub u32);
 
 /// A read that the caller numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -235,6 +233,38 @@ pub enum StoreKey {
     Object(ObjectKind, WireName),
     /// A single frame of a bundle that is not stored whole, byte for byte.
     Frame(WireName),
+}
+
+impl StoreKey {
+    /// The key as text: `state`, `frame/{name}` or `{kind}/{name}`.
+    pub fn text(&self) -> String {
+        match self {
+            Self::State => String::from("state"),
+            Self::Object(kind, name) => [kind.as_str(), "/", &name.to_hex()].concat(),
+            Self::Frame(name) => ["frame/", &name.to_hex()].concat(),
+        }
+    }
+
+    /// The wire name in the key; the state has none.
+    pub fn name(&self) -> Option<WireName> {
+        match self {
+            Self::State => None,
+            Self::Object(_, name) | Self::Frame(name) => Some(*name),
+        }
+    }
+
+    /// The key of a text that [`Self::text`] gave.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "state" {
+            return Some(Self::State);
+        }
+        let (kind, name) = text.split_once('/')?;
+        let name = WireName::from_hex(name)?;
+        match kind {
+            "frame" => Some(Self::Frame(name)),
+            kind => Some(Self::Object(ObjectKind::from_segment(kind)?, name)),
+        }
+    }
 }
 
 /// One transaction: all of it or nothing.
@@ -547,36 +577,4 @@ pub struct CollectionStatus {
     pub frames_stored: u64,
     /// Whether all is stored.
     pub complete: bool,
-}
-
-/// A source's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceStatus {
-    /// Its name.
-    pub name: String,
-    /// What may be asked of it.
-    pub state: SourceState,
-    /// Body bytes it gave.
-    pub bytes: u64,
-    /// Requests it got.
-    pub requests: u64,
-    /// Its faults.
-    pub faults: u64,
-    /// The code of the last one.
-    pub last_fault: Option<&'static str>,
-}
-
-/// What may be asked of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceState {
-    /// Nothing was asked yet.
-    Unused,
-    /// It serves.
-    Ok,
-    /// It failed and is left alone for a while.
-    BackingOff,
-    /// It lied.
-    Banned,
-    /// The caller removed it.
-    Removed,
 }

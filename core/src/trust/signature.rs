@@ -1,0 +1,30 @@
+//! Ed25519 signatures, verified strictly (docs/spec/trust-root.md, "Signatures").
+//!
+//! Source: RFC 8032, with the choices it leaves open decided for refusal: S below the group's
+//! order, R and the key in their one canonical encoding, no key and no R of small order, the
+//! equation without the cofactor. So of one signature there is one spelling, and every client
+//! gives the same verdict.
+
+use ed25519_dalek::{Signature, VerifyingKey};
+
+use crate::format::trust_root::PublicKey;
+
+/// Length of a signature.
+pub const SIGNATURE_LEN: usize = 64;
+
+/// Whether a signature holds, strictly.
+pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+    let Ok(signature) = <&[u8; SIGNATURE_LEN]>::try_from(signature) else {
+        return false;
+    };
+    is_canonical(key)
+        && VerifyingKey::from_bytes(key)
+            .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+}
+
+/// Whether the y coordinate is below 2^255 − 19. The sign bit of x = 0 needs no look: both points
+/// with that x are of small order, which the strict verification refuses.
+fn is_canonical(key: &PublicKey) -> bool {
+    let [first, middle @ .., last] = key;
+    *first < 0xed || last & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
+}
