@@ -251,3 +251,44 @@ fn the_path_above_a_frame_leads_from_the_root() {
         at = index.next(id);
     }
 }
+
+#[test]
+fn damaged_layouts_never_panic() {
+    let snapshot = snapshot(&records(3000, 6), SMALL);
+    let mut rng = Rng(8);
+    let mut flip = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        for _ in 0..=rng.below(2) {
+            let at = rng.below(bytes.len() as u64) as usize;
+            bytes[at] = rng.next().to_le_bytes()[0];
+        }
+        bytes
+    };
+    for _ in 0..2000 {
+        let directory = Directory::parse(&flip(&snapshot.layout.directory.bytes));
+        if let Ok(mut index) = directory.and_then(|read| Index::new(&snapshot.base, read)) {
+            let _ = index.add_page(0, snapshot.page(0));
+            walk(&index);
+        }
+        if let Ok(page) = Page::parse(&flip(&snapshot.layout.pages[0].bytes)) {
+            let mut index = Index::new(&snapshot.base, snapshot.directory()).unwrap();
+            let _ = index.add_page(0, page);
+            walk(&index);
+        }
+    }
+}
+
+/// Asks an index everything it can be asked.
+fn walk(index: &Index) {
+    let mut at = index.first();
+    while let Some(Located::Frame(id)) = at {
+        assert!(index.frame(id).is_some() && index.path(id).is_some());
+        at = index.next(id);
+    }
+    let _ = index.locate(b"chain-4/00001");
+    for page in 0..=index.page_count() {
+        for bundle in index.bundles(page) {
+            assert_eq!(index.frames_of(&bundle).count(), bundle.frames as usize);
+        }
+    }
+}
