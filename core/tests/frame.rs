@@ -1,5 +1,8 @@
 //! Decoding frames: what the C library writes is read, and nothing but that.
 
+// Lengths and counts in tests are small.
+#![allow(clippy::cast_possible_truncation)]
+
 mod common;
 
 use common::{Rng, SMALL, build, records};

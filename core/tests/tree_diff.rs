@@ -1,16 +1,21 @@
 //! Differences of trees: against two sorted maps, and no more blocks read than changed.
 
+// Lengths and counts in tests are small.
+#![allow(clippy::cast_possible_truncation)]
+
 mod common;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Built, Records, Rng, SMALL, build, records};
+use common::{Built, Records, Rng, SMALL, Snapshot, build, records, snapshot};
 use packice_core::error::Error;
 use packice_core::format::leaf;
 use packice_core::format::manifest::Params;
 use packice_core::format::node::{Child, Node};
+use packice_core::tree::blocks::IndexBlocks;
 use packice_core::tree::diff::{Blocks, Change, Diff};
+use packice_core::tree::index::Index;
 use packice_core::types::Identity;
 use proptest::prelude::*;
 
@@ -127,6 +132,41 @@ fn heights_and_targets_may_differ() {
             assert_eq!(diff(&build(a, SMALL), &build(b, other)).0, oracle(a, b));
         }
     }
+}
+
+#[test]
+fn snapshots_are_compared_through_their_indexes() {
+    let old = records(6000, 12);
+    let new = edit(&old, 40, 3);
+    let (a, b) = (snapshot(&old, SMALL), snapshot(&new, SMALL));
+    let (from, to) = (a.index(), b.index());
+    let loads = Cell::new(0);
+    let load = |snapshot: &Snapshot, index: &Index, id| {
+        loads.set(loads.get() + 1);
+        Ok::<_, Error>(snapshot.load(index, id))
+    };
+    let mut diff = Diff::new(
+        &a.base.tree,
+        IndexBlocks::new(&from, |id| load(&a, &from, id)),
+        &b.base.tree,
+        IndexBlocks::new(&to, |id| load(&b, &to, id)),
+    );
+    let mut changes = Vec::new();
+    while let Some(change) = diff.advance().unwrap() {
+        changes.push(change);
+    }
+    assert_eq!(changes, oracle(&old, &new));
+    let frames = from.frame_count() + to.frame_count();
+    assert!(loads.get() < 120 && loads.get() < frames, "{} of {frames} frames", loads.get());
+
+    let bare = Index::new(&a.base, a.directory()).unwrap();
+    let mut diff = Diff::new(
+        &a.base.tree,
+        IndexBlocks::new(&bare, |id| load(&a, &bare, id)),
+        &b.base.tree,
+        IndexBlocks::new(&to, |id| load(&b, &to, id)),
+    );
+    assert_eq!(diff.advance().unwrap_err().code(), "misuse/unknown-page");
 }
 
 #[test]

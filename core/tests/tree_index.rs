@@ -1,5 +1,8 @@
 //! Finding and checking frames: against a sorted map, and against layouts that lie.
 
+// Lengths and counts in tests are small.
+#![allow(clippy::cast_possible_truncation)]
+
 mod common;
 
 use std::sync::OnceLock;
@@ -156,7 +159,9 @@ fn a_directory_that_does_not_fit_the_root_is_refused() {
     refused(&|d| d.nodes[0].children[0].separator.push(0));
     refused(&|d| d.nodes[0].children[0].records += 1);
     refused(&|d| d.nodes.push(d.nodes[0].clone()));
-    refused(&|d| drop(d.pages.pop()));
+    refused(&|d| {
+        d.pages.pop();
+    });
     refused(&|d| d.pages[0].nodes += 1);
     refused(&|d| d.pages[0].frames += 1);
     refused(&|d| d.pages[0].bundles += 1);
@@ -181,14 +186,18 @@ fn a_page_that_does_not_fit_its_directory_is_refused() {
         assert!(!index.has_page(at));
     };
     refused(1, &|_| {});
-    refused(0, &|p| drop(p.nodes.pop()));
+    refused(0, &|p| {
+        p.nodes.pop();
+    });
     refused(0, &|p| p.nodes.swap(0, 1));
     refused(0, &|p| p.nodes[0].children[1].plain_len += 1);
     refused(0, &|p| p.bundles[0].frames[0].wire_len += 1);
     refused(0, &|p| {
         p.bundles[0].frames.pop();
     });
-    refused(0, &|p| drop(p.bundles.pop()));
+    refused(0, &|p| {
+        p.bundles.pop();
+    });
     refused(0, &|p| {
         let frame = p.bundles[0].frames.pop().unwrap();
         p.bundles[1].frames.insert(0, frame);
@@ -240,5 +249,46 @@ fn the_path_above_a_frame_leads_from_the_root() {
         }
         steps += 1;
         at = index.next(id);
+    }
+}
+
+#[test]
+fn damaged_layouts_never_panic() {
+    let snapshot = snapshot(&records(3000, 6), SMALL);
+    let mut rng = Rng(8);
+    let mut flip = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        for _ in 0..=rng.below(2) {
+            let at = rng.below(bytes.len() as u64) as usize;
+            bytes[at] = rng.next().to_le_bytes()[0];
+        }
+        bytes
+    };
+    for _ in 0..2000 {
+        let directory = Directory::parse(&flip(&snapshot.layout.directory.bytes));
+        if let Ok(mut index) = directory.and_then(|read| Index::new(&snapshot.base, read)) {
+            let _ = index.add_page(0, snapshot.page(0));
+            walk(&index);
+        }
+        if let Ok(page) = Page::parse(&flip(&snapshot.layout.pages[0].bytes)) {
+            let mut index = Index::new(&snapshot.base, snapshot.directory()).unwrap();
+            let _ = index.add_page(0, page);
+            walk(&index);
+        }
+    }
+}
+
+/// Asks an index everything it can be asked.
+fn walk(index: &Index) {
+    let mut at = index.first();
+    while let Some(Located::Frame(id)) = at {
+        assert!(index.frame(id).is_some() && index.path(id).is_some());
+        at = index.next(id);
+    }
+    let _ = index.locate(b"chain-4/00001");
+    for page in 0..=index.page_count() {
+        for bundle in index.bundles(page) {
+            assert_eq!(index.frames_of(&bundle).count(), bundle.frames as usize);
+        }
     }
 }

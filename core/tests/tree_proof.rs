@@ -1,5 +1,8 @@
 //! Proofs of presence and absence, and proofs that must not be believed.
 
+// Lengths and counts in tests are small.
+#![allow(clippy::cast_possible_truncation)]
+
 mod common;
 
 use common::{Records, SMALL, Snapshot, records, snapshot};

@@ -4,6 +4,7 @@
 //! Where blocks end depends on the records alone, so one set of records and parameters has one
 //! root, whatever the order of edits that led to it (a prolly tree).
 
+pub mod blocks;
 pub mod build;
 pub mod cut;
 pub mod diff;
