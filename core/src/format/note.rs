@@ -74,6 +74,10 @@ impl Checkpoint {
         }
         let size = parse_size(lines.next().unwrap_or_default())?;
         let root = decode_array(lines.next().unwrap_or_default(), "checkpoint root")?;
+        // The body ends in a newline, so the last piece is empty; extension lines are not.
+        if lines.next_back() != Some("") || lines.any(str::is_empty) {
+            return Err(FormatError::Text { field: "checkpoint extension" }.into());
+        }
         Ok(Self {
             origin: origin.to_string(),
             size,

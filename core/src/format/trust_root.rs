@@ -80,7 +80,7 @@ pub struct Staleness {
 /// A point of the log that is surely honest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Floor {
-    /// The log's origin.
+    /// The log's origin: the trust root's own.
     pub origin: String,
     /// The log's size there.
     pub size: u64,
@@ -122,6 +122,9 @@ impl TrustRoot {
                 root: r.log_hash("floor root")?,
             }),
         };
+        if floor.as_ref().is_some_and(|floor| floor.origin != origin) {
+            return Err(FormatError::Text { field: "floor origin" }.into());
+        }
         r.finish("trust root")?;
         Ok(Self { dataset, origin, version, root, release, witnesses, staleness, floor })
     }

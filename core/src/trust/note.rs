@@ -95,8 +95,10 @@ fn check_witnesses(policy: &WitnessPolicy, checkpoint: &Checkpoint) -> Result<u6
 /// The time of a cosignature that holds.
 fn verify_cosignature(key: &[u8; 32], body: &str, line: &NoteSignature) -> Option<u64> {
     let (time, signature) = line.signature.split_first_chunk::<8>()?;
+    // The source's bound: no time is past the greatest signed number.
     let time_s = u64::from_be_bytes(*time);
-    verify(key, &cosigned_bytes(body, time_s), signature).then_some(time_s)
+    let bounded = i64::try_from(time_s).is_ok();
+    (bounded && verify(key, &cosigned_bytes(body, time_s), signature)).then_some(time_s)
 }
 
 /// What a witness signs: two lines of its own before the checkpoint's text.
