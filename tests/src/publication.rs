@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::{Channel, Head, Policy};
-use packice_core::format::manifest::{
-    Base, Collection, Dictionary, Manifest, Params, Provenance,
-};
+use packice_core::format::manifest::{Base, Collection, Dictionary, Manifest, Params, Provenance};
 use packice_core::format::trust_root::{Role, Staleness, TrustRoot, WitnessPolicy};
 use packice_core::hash;
 use packice_core::tree::build::{BuiltFrame, TreeBuilder};
@@ -199,7 +197,12 @@ impl Publication {
         found.cloned().unwrap_or_else(|| panic!("no object under {prefix}"))
     }
 
-    fn collection(&mut self, spec: &Spec, version: Version, inline: &mut Vec<Vec<u8>>) -> Collection {
+    fn collection(
+        &mut self,
+        spec: &Spec,
+        version: Version,
+        inline: &mut Vec<Vec<u8>>,
+    ) -> Collection {
         let params = Params { leaf_target: 1024, frame_target: 4096, node_target: 1024 };
         let mut builder = TreeBuilder::new(params).expect("parameters within bounds");
         let mut built: Vec<BuiltFrame> = Vec::new();

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use packice_core::engine::io::{Answer, FetchFailure, SourceState, StoreFailure, UnknownReason};
 use packice_core::engine::Event;
+use packice_core::engine::io::{Answer, FetchFailure, SourceState, StoreFailure, UnknownReason};
 use packice_core::types::Version;
 use packice_tests::publication::{Publication, Spec};
 use packice_tests::shell::{Rule, Shell, Source};
@@ -112,8 +112,7 @@ fn with_an_honest_source_beside_it_a_liar_is_named_and_the_sync_completes() {
     for kind in KINDS {
         for how in ATTACKS {
             let rule = attack(&publication, kind, how);
-            let sources =
-                vec![Source::with_rule(&publication, rule), Source::honest(&publication)];
+            let sources = vec![Source::with_rule(&publication, rule), Source::honest(&publication)];
             let store = store_of_version_one(&publication);
             let mut shell = Shell::on_store(&publication, sources, store);
             let report = shell.sync().unwrap_or_else(|error| panic!("{kind} {how:?}: {error:?}"));
@@ -160,8 +159,7 @@ fn the_fault_names_what_was_done() {
     let publication = publication();
     let code = |kind, how| {
         let rule = attack(&publication, kind, how);
-        let mut shell =
-            Shell::new(&publication, vec![Source::with_rule(&publication, rule)]);
+        let mut shell = Shell::new(&publication, vec![Source::with_rule(&publication, rule)]);
         match shell.sync() {
             Ok(report) => panic!("{kind} {how:?}: {report:?} {:?}", shell.faults()),
             Err(failure) => failure.code(),
@@ -281,7 +279,11 @@ fn damaged_rows_count_as_missing_and_are_fetched_again() {
             let mut store = store.clone();
             match damage {
                 0 => drop(store.remove(&key)),
-                1 => store.entry(key).and_modify(|row| row.truncate(row.len() / 2)).or_default().clear(),
+                1 => store
+                    .entry(key)
+                    .and_modify(|row| row.truncate(row.len() / 2))
+                    .or_default()
+                    .clear(),
                 _ => {
                     let row = store.get_mut(&key).expect("the row");
                     let at = row.len() / 2;
@@ -298,4 +300,19 @@ fn damaged_rows_count_as_missing_and_are_fetched_again() {
             assert!(reported || damage == 0, "{key:?} damage {damage}");
         }
     }
+}
+
+#[test]
+fn a_read_after_the_network_came_back_tries_again() {
+    let publication = publication();
+    let down = Rc::new(Cell::new(true));
+    let state = down.clone();
+    let rule: Rule =
+        Box::new(move |_, body| if state.get() { Err(FetchFailure::Network) } else { Ok(body) });
+    let mut shell = Shell::new(&publication, vec![Source::with_rule(&publication, rule)]);
+    let unknown = Answer::Unknown(UnknownReason::NoSnapshot);
+    assert_eq!(shell.get("tokens", b"key/00000001").expect("an answer"), unknown);
+    down.set(false);
+    let answer = shell.get("tokens", b"key/00000001").expect("an answer");
+    assert!(matches!(answer, Answer::Present { .. }), "{answer:?}");
 }

@@ -29,8 +29,7 @@ fn a_cold_read_takes_two_round_trips_and_fetches_one_frame() {
     assert_eq!(answer, Answer::Present { value, version: Version(1) });
     let paths: Vec<&str> = shell.requests.iter().map(|r| r.path.as_str()).collect();
     assert_eq!(paths.len(), 3, "bootstrap, then dictionary and frame at once: {paths:?}");
-    let rounds: std::collections::BTreeSet<u64> =
-        shell.requests.iter().map(|r| r.round).collect();
+    let rounds: std::collections::BTreeSet<u64> = shell.requests.iter().map(|r| r.round).collect();
     assert_eq!(rounds.len(), 2);
     assert!(shell.requests[2].range.is_some() || shell.requests[1].range.is_some());
 }

@@ -61,10 +61,9 @@ impl BlobSpec {
     fn keys(&self) -> Vec<StoreKey> {
         match self {
             Self::Object { kind, object } => vec![StoreKey::Object(*kind, object.name)],
-            Self::Frame { frame, bundle, .. } => vec![
-                StoreKey::Frame(frame.name),
-                StoreKey::Object(ObjectKind::Bundle, bundle.name),
-            ],
+            Self::Frame { frame, bundle, .. } => {
+                vec![StoreKey::Frame(frame.name), StoreKey::Object(ObjectKind::Bundle, bundle.name)]
+            }
         }
     }
 

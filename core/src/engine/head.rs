@@ -34,7 +34,11 @@ pub(super) enum HeadTask {
     /// A checkpoint or a bootstrap is asked for.
     Asking,
     /// A bootstrap is believed but for the proof that the log only grew.
-    Proving { pending: Box<PendingProof>, tiles: Vec<(TileRef, Vec<u8>)>, missing: usize },
+    Proving {
+        pending: Box<PendingProof>,
+        tiles: Vec<(TileRef, Vec<u8>)>,
+        missing: usize,
+    },
     /// A head state is accepted; its manifest and directories are fetched.
     Adopting(Box<Accepted>),
     Failed(Failure),
@@ -90,8 +94,7 @@ impl Engine {
                     self.net.queue.push(class, Job::new(What::Tile(*tile)));
                 }
                 self.proof_source = Some(source);
-                self.head =
-                    HeadTask::Proving { pending, missing: tiles.len(), tiles: Vec::new() };
+                self.head = HeadTask::Proving { pending, missing: tiles.len(), tiles: Vec::new() };
             }
         }
         Ok(())
@@ -173,8 +176,8 @@ impl Engine {
             verify_manifest(&self.dataset, &accepted.channel, &bytes).map_err(Failure::Error)?;
         let Some(directories) = self.fetch_directories(&manifest)? else { return Ok(false) };
         let record = VersionRecord { trust, manifest: bytes, directories };
-        let snapshot = Snapshot::verify(&self.dataset, &accepted.channel, record)
-            .map_err(Failure::Error)?;
+        let snapshot =
+            Snapshot::verify(&self.dataset, &accepted.channel, record).map_err(Failure::Error)?;
         self.drop_blob(&name);
         for collection in &snapshot.manifest.collections {
             self.drop_blob(&collection.base.directory.name);

@@ -19,9 +19,7 @@ use crate::trust::tiles::TileRef;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 
 use super::blob::{BlobSpec, object_path};
-use super::io::{
-    BundleState, ByteRange, Event, Failure, FetchFailure, Output, RequestId, Target,
-};
+use super::io::{BundleState, ByteRange, Event, Failure, FetchFailure, Output, RequestId, Target};
 use super::work::WorkItem;
 use super::{Engine, Pending};
 
@@ -31,8 +29,10 @@ const MAX_FETCHES: usize = 6;
 const EXTRA_FOR_READS: usize = 2;
 /// Bytes in flight and not yet durable, in all; a bundle waits while they are over it.
 const BYTE_BUDGET: u64 = 16 << 20;
-/// A fetch that takes longer is given up.
+/// A fetch that takes longer than this, and a millisecond more for each so many bytes, is given
+/// up: 16 KB/s is the slowest line that is worth waiting for.
 const FETCH_MS: u64 = 30_000;
+const FETCH_BYTES_PER_MS: u64 = 16;
 /// Tries of one job before it fails, for reads and for syncs.
 const READ_TRIES: u32 = 3;
 const SYNC_TRIES: u32 = 8;
@@ -63,8 +63,9 @@ pub(super) struct BundleJob {
     pub(super) total: u64,
     pub(super) object: ObjectRef,
     pub(super) frames: Rc<Vec<layout::Frame>>,
-    /// Verified bytes, whole frames.
-    pub(super) verified: Vec<u8>,
+    /// What came: verified frames first, then what is still to be checked.
+    pub(super) bytes: Vec<u8>,
+    pub(super) verified_len: usize,
     pub(super) verified_frames: usize,
 }
 
@@ -92,9 +93,8 @@ impl Job {
             What::Tile(tile) => Target { path: ["log/", &tile.path()].concat(), range: None },
             What::Blob(spec) => spec.target(),
             What::Bundle(job) => {
-                let start = job.verified.len() as u64;
-                let range =
-                    (start > 0).then(|| ByteRange { start, len: job.object.len - start });
+                let start = job.verified_len as u64;
+                let range = (start > 0).then(|| ByteRange { start, len: job.object.len - start });
                 Target { path: object_path(ObjectKind::Bundle, &job.object.name), range }
             }
         }
@@ -107,7 +107,7 @@ impl Job {
             What::Bootstrap => MAX_BOOTSTRAP_LEN as u64,
             What::Tile(tile) => tile.max_len() as u64,
             What::Blob(spec) => spec.len(),
-            What::Bundle(job) => job.object.len - job.verified.len() as u64,
+            What::Bundle(job) => job.object.len - job.verified_len as u64,
         }
     }
 }
@@ -118,7 +118,7 @@ pub(super) struct Fetch {
     pub(super) ticket: Ticket,
     pub(super) job: Job,
     pub(super) source: SourceId,
-    /// Bytes that came and are not verified.
+    /// What came of anything but a bundle, which keeps its own bytes.
     pub(super) body: Vec<u8>,
     pub(super) ended: bool,
     received: u64,
@@ -204,7 +204,7 @@ impl Engine {
             source,
             target: target.clone(),
             max_bytes,
-            deadline: now.plus(FETCH_MS),
+            deadline: now.plus(FETCH_MS + max_bytes / FETCH_BYTES_PER_MS),
         });
         let body = Vec::new();
         let fetch =
@@ -221,7 +221,12 @@ impl Engine {
         if fetch.received > fetch.max_bytes {
             return self.fetch_faulted(request, Fault::lie("peer/too-long", TOO_LONG), now);
         }
-        fetch.body.extend_from_slice(bytes);
+        match &mut fetch.job.what {
+            What::Bundle(job) => job.bytes.extend_from_slice(bytes),
+            What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => {
+                fetch.body.extend_from_slice(bytes);
+            }
+        }
         if fetch.has_whole_frame() {
             self.work.push(WorkItem::Body(request));
         }
@@ -283,6 +288,9 @@ impl Engine {
             object: target.path,
             detail: fault.detail,
         });
+        if let What::Bundle(bundle) = &mut job.what {
+            bundle.bytes.truncate(bundle.verified_len);
+        }
         job.tries += 1;
         job.last_fault = Some((fault.code, said));
         if !job.avoid.contains(&fetch.source) {
@@ -387,16 +395,20 @@ impl Fetch {
     /// Whether the next frame of a bundle has arrived whole.
     pub(super) fn has_whole_frame(&self) -> bool {
         match &self.job.what {
-            What::Bundle(job) => job
-                .frames
-                .get(job.verified_frames)
-                .is_some_and(|frame| self.body.len() >= frame.wire_len as usize),
+            What::Bundle(job) => job.next_frame().is_some_and(|(_, bytes)| bytes.is_some()),
             What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => false,
         }
     }
 }
 
 impl BundleJob {
+    /// The next frame to verify, and its bytes where they have all come.
+    pub(super) fn next_frame(&self) -> Option<(&layout::Frame, Option<&[u8]>)> {
+        let frame = self.frames.get(self.verified_frames)?;
+        let rest = self.bytes.get(self.verified_len..).unwrap_or_default();
+        Some((frame, rest.get(..frame.wire_len as usize)))
+    }
+
     pub(super) fn event(&self, state: BundleState) -> Event {
         Event::Bundle {
             collection: self.collection.clone(),

@@ -80,6 +80,11 @@ impl Engine {
         if read.key().len() > MAX_KEY_LEN {
             return self.answer(id, Err(Failure::Error(Misuse::KeyTooLong.into())));
         }
+        if self.reads.is_empty() && self.sync.is_none() && matches!(self.head, HeadTask::Failed(_))
+        {
+            // Whoever asks again gets another try.
+            self.head = HeadTask::Idle;
+        }
         self.reads.insert(id, read);
         self.ready_reads.push_back(id);
     }
@@ -119,7 +124,9 @@ impl Engine {
         if self.serving().is_none() {
             return Ok(match &self.head {
                 HeadTask::Failed(_) => Step::Done(Answer::Unknown(UnknownReason::NoSnapshot)),
-                HeadTask::Idle | HeadTask::Asking | HeadTask::Proving { .. }
+                HeadTask::Idle
+                | HeadTask::Asking
+                | HeadTask::Proving { .. }
                 | HeadTask::Adopting(_) => {
                     self.start_head(Class::Read);
                     Step::Waits
@@ -154,8 +161,7 @@ impl Engine {
     fn place(&self, name: &str) -> Result<Place, Failure> {
         let misuse = |misuse: Misuse| Failure::Error(misuse.into());
         let serving = self.serving().ok_or(misuse(Misuse::NoSnapshot))?;
-        let (at, collection) =
-            serving.collection(name).ok_or(misuse(Misuse::UnknownCollection))?;
+        let (at, collection) = serving.collection(name).ok_or(misuse(Misuse::UnknownCollection))?;
         let (lazy, root) = (collection.lazy, collection.tree.root);
         Ok(Place { at, lazy, version: serving.manifest.version, root })
     }

@@ -138,7 +138,8 @@ impl Engine {
             };
         }
         if !self.store.is_listed() {
-            let listing = self.sync.as_mut().is_some_and(|s| core::mem::replace(&mut s.listing, true));
+            let listing =
+                self.sync.as_mut().is_some_and(|s| core::mem::replace(&mut s.listing, true));
             if !listing {
                 let request = self.request(Pending::List);
                 self.outputs.push_back(Output::List { request });
@@ -289,7 +290,8 @@ impl Engine {
                 total: collection.base.bundles,
                 object,
                 frames: Rc::new(shelf.index.frames_of(&bundle).map(|(_, f)| f.wire).collect()),
-                verified: Vec::new(),
+                bytes: Vec::new(),
+                verified_len: 0,
                 verified_frames: 0,
             };
             *next += 1;
@@ -315,7 +317,7 @@ impl Engine {
     pub(super) fn bundle_came(&mut self, job: BundleJob, now: Millis) {
         let key = StoreKey::Object(ObjectKind::Bundle, job.object.name);
         self.stored_events.push((key, job.event(BundleState::Stored)));
-        self.store.put(key, Rc::new(job.verified));
+        self.store.put(key, Rc::new(job.bytes));
         self.progressed(now);
     }
 
@@ -462,7 +464,7 @@ impl Engine {
         }
         for fetch in self.net.fetches.values() {
             if let What::Bundle(job) = &fetch.job.what {
-                bytes_done += job.verified.len() as u64;
+                bytes_done += job.verified_len as u64;
             }
         }
         let rate = self.meter.rate(now);

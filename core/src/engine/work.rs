@@ -131,24 +131,23 @@ impl Engine {
     fn check_bundle(&mut self, request: RequestId, now: Millis) -> usize {
         let Some(fetch) = self.net.fetches.get_mut(&request) else { return 1 };
         let What::Bundle(job) = &mut fetch.job.what else { return 1 };
-        let Some(frame) = job.frames.get(job.verified_frames) else {
+        let Some((frame, bytes)) = job.next_frame() else {
             return self.finish_bundle(request, now);
         };
-        let len = frame.wire_len as usize;
-        let Some(bytes) = fetch.body.get(..len) else {
+        let Some(bytes) = bytes else {
             if fetch.ended {
                 self.fetch_faulted(request, Fault::truncated(), now);
             }
             return 1;
         };
+        let len = bytes.len();
         if !frame_holds(frame, bytes) {
             let fault = Fault::lie("peer/hash-mismatch", "the bytes are not those that are named");
             self.fetch_faulted(request, fault, now);
             return len;
         }
-        job.verified.extend_from_slice(bytes);
+        job.verified_len += len;
         job.verified_frames += 1;
-        fetch.body.drain(..len);
         if job.verified_frames == job.frames.len() {
             return len + self.finish_bundle(request, now);
         }

@@ -73,8 +73,7 @@ impl<T> Queue<T> {
 
     /// Moves the first job that matches to a class that is served earlier.
     pub fn raise(&mut self, class: Class, matches: impl Fn(&T) -> bool) {
-        let found =
-            self.jobs.iter().find(|(ticket, job)| ticket.class > class && matches(job));
+        let found = self.jobs.iter().find(|(ticket, job)| ticket.class > class && matches(job));
         if let Some(ticket) = found.map(|(ticket, _)| *ticket)
             && let Some(job) = self.jobs.remove(&ticket)
         {
