@@ -1,7 +1,12 @@
 //! What the native tests stand on: a publication made by the real builder, sources that serve it
-//! or lie, a store in memory, and the drain loop between them and the real engine.
+//! or lie, a store in memory, and the drain loop between them and the real engine; and the frozen
+//! vectors of every format.
 
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one case")]
+// Tests panic on purpose, and look for one variant among many.
+#![allow(clippy::missing_panics_doc, clippy::wildcard_enum_match_arm)]
 
+pub mod encoder;
+pub mod parsers;
 pub mod publication;
 pub mod shell;
+pub mod vectors;

@@ -1,5 +1,8 @@
 //! Reads before, during and after a sync: what they answer and what they cost.
 
+// Tests look for one variant among many.
+#![allow(clippy::wildcard_enum_match_arm)]
+
 use packice_core::engine::io::{Answer, Failure, RangeQuery, UnknownReason};
 use packice_core::engine::{Command, Input};
 use packice_core::error::{Error, Misuse};
