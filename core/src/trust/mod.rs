@@ -31,4 +31,4 @@ pub mod signature;
 pub mod tiles;
 
 #[cfg(test)]
-mod testing;
+mod tests;

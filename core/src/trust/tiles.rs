@@ -112,7 +112,7 @@ impl TileRef {
         }
         let digits = self.index.to_string();
         let groups = digits.len().div_ceil(3);
-        let padded = ["00", "", "0"][digits.len() % 3].to_string() + &digits;
+        let padded = ["", "00", "0"][digits.len() % 3].to_string() + &digits;
         for (at, group) in padded.as_bytes().chunks(3).enumerate() {
             path.push_str(if at + 1 < groups { "/x" } else { "/" });
             path.extend(group.iter().map(|digit| char::from(*digit)));
