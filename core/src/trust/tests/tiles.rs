@@ -143,9 +143,9 @@ fn tiles_prove_each_earlier_root_of_a_small_log() {
     let levels = Levels::of(leaves.clone());
     let roots: Vec<LogHash> = (0..=600).map(|size| root_of(&leaves[..size])).collect();
     assert_eq!(roots[600], naive_root(&leaves));
-    for size in [1, 2, 3, 100, 255, 256, 257, 258, 300, 511, 512, 513, 514, 599, 600] {
+    for size in [1, 2, 3, 255, 256, 257, 258, 300, 513, 600] {
         let before = frontier(&leaves[..size - 1]);
-        for seen in 0..size {
+        for seen in (0..size).filter(|seen| *seen < 20 || seen % 5 < 2) {
             let tiles = levels.prove(seen as u64, size as u64);
             assert!(tiles.len() <= 2, "{seen} to {size}");
             let root = earlier_root(&before, seen as u64, &tiles);
@@ -156,9 +156,9 @@ fn tiles_prove_each_earlier_root_of_a_small_log() {
 
 #[test]
 fn tiles_prove_the_way_over_a_long_absence() {
-    let leaves = leaves(70_000);
+    let leaves = leaves(66_000);
     let levels = Levels::of(leaves.clone());
-    for size in [10_001, 65_536, 65_537, 69_999, 70_000usize] {
+    for size in [10_001, 65_537, 66_000usize] {
         let before = frontier(&leaves[..size - 1]);
         for seen in [1, 2, 255, 256, 257, 4_096, 9_999, 10_000, 8_192, 65_000, 65_535, 65_536] {
             if seen >= size {
