@@ -1,5 +1,7 @@
 //! Reads before, during and after a sync: what they answer and what they cost.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one case")]
+
 use packice_core::engine::io::{Answer, Failure, RangeQuery, UnknownReason};
 use packice_core::engine::{Command, Input};
 use packice_core::error::{Error, Misuse};

@@ -25,8 +25,6 @@ mod state;
 mod status;
 mod store;
 mod sync;
-#[cfg(test)]
-mod tests;
 mod work;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
