@@ -50,7 +50,7 @@ impl Writer {
             self.out.push((value & 0x7f) as u8 | 0x80);
             value >>= 7;
         }
-        self.out.push(value as u8);
+        self.out.push((value & 0x7f) as u8);
     }
 
     /// A length or count.
@@ -169,9 +169,8 @@ impl<'a> Reader<'a> {
 
     /// A length or count up to a bound.
     pub fn count(&mut self, field: &'static str, max: usize) -> Result<usize, Error> {
-        let value = self.number(field, max as u64)?;
-        // The bound above is a usize, so the value fits one.
-        Ok(value as usize)
+        // The bound is a usize, so the value fits one.
+        self.number(field, max as u64).map(|value| usize::try_from(value).unwrap_or(max))
     }
 
     /// A length up to a bound, and its bytes.

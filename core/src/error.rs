@@ -324,6 +324,10 @@ pub enum Misuse {
         /// The parameter.
         field: &'static str,
     },
+    /// A frame's dictionary was not installed before the frame was decoded.
+    NoDictionary,
+    /// No layout page of that number, or one that is not held.
+    UnknownPage,
     /// A completion for a request that is not open.
     UnknownRequest,
     /// No snapshot is known yet.
@@ -342,6 +346,8 @@ impl Misuse {
             Self::ValueTooLong => "misuse/value-too-long",
             Self::KeyOrder => "misuse/key-order",
             Self::Parameters { .. } => "misuse/parameters",
+            Self::NoDictionary => "misuse/no-dictionary",
+            Self::UnknownPage => "misuse/unknown-page",
             Self::UnknownRequest => "misuse/unknown-request",
             Self::NoSnapshot => "misuse/no-snapshot",
             Self::Closed => "misuse/closed",
@@ -358,6 +364,8 @@ impl fmt::Display for Misuse {
             Self::ValueTooLong => f.write_str("the value is longer than 1 MiB"),
             Self::KeyOrder => f.write_str("the key does not come after the one before it"),
             Self::Parameters { field } => write!(f, "{field} is outside its bounds"),
+            Self::NoDictionary => f.write_str("the frame's dictionary is not installed"),
+            Self::UnknownPage => f.write_str("no such layout page is held"),
             Self::UnknownRequest => f.write_str("no such request is open"),
             Self::NoSnapshot => f.write_str("no snapshot is known yet"),
             Self::Closed => f.write_str("the dataset was closed"),

@@ -29,9 +29,13 @@
 extern crate alloc;
 
 pub mod codec;
+pub mod engine;
 pub mod error;
 pub mod format;
+pub mod frame;
 pub mod hash;
 pub mod limits;
+pub mod plan;
+pub mod tree;
 pub mod trust;
 pub mod types;

@@ -18,12 +18,16 @@ pub const LEAF_TARGET: core::ops::RangeInclusive<u32> = 1024..=65_536;
 pub const FRAME_TARGET: core::ops::RangeInclusive<u32> = 4096..=1_048_576;
 /// Smallest and largest target of the entry bytes of an upper node, in bytes.
 pub const NODE_TARGET: core::ops::RangeInclusive<u32> = 1024..=65_536;
-/// A block is closed before it outgrows this many times its target.
+/// A block takes no further item once it has reached this many times its target.
 pub const MAX_OVER_TARGET: u32 = 4;
-/// Longest leaf: the cap over the largest target, or one record of the greatest size.
-pub const MAX_LEAF_LEN: usize = MAX_VALUE_LEN + MAX_KEY_LEN + 64;
-/// Longest encoded node.
-pub const MAX_NODE_LEN: usize = 1 << 19;
+/// Longest leaf: a block just under the cap of the largest target, then one record of the
+/// greatest size, and the header.
+pub const MAX_LEAF_LEN: usize = 4 * 65_536 + MAX_VALUE_LEN + MAX_KEY_LEN + 32;
+/// A node takes no further child once its encoded children have reached so many bytes: the cap of
+/// the largest node target, which also holds for a frame of many small leaves.
+pub const MAX_NODE_ENTRIES_LEN: usize = 4 * 65_536;
+/// Longest encoded node: entries just under the cap, then one child of the greatest size.
+pub const MAX_NODE_LEN: usize = MAX_NODE_ENTRIES_LEN + MAX_KEY_LEN + 64;
 /// Most children of a node.
 pub const MAX_NODE_CHILDREN: usize = 8192;
 /// Highest level of a node: a root at this level is deeper than 10 GB ever needs.
@@ -35,6 +39,9 @@ pub const MAX_FRAME_PLAIN_LEN: usize = 4 * 1_048_576 + MAX_LEAF_LEN;
 pub const MAX_FRAME_WIRE_LEN: usize = MAX_FRAME_PLAIN_LEN + MAX_FRAME_PLAIN_LEN / 128 + 512;
 /// Target of a bundle on the wire, in bytes.
 pub const BUNDLE_TARGET: u32 = 1 << 20;
+/// A bundle takes no further frame once it has reached so many bytes: with the longest frame on
+/// top it is still within [`MAX_OBJECT_LEN`].
+pub const BUNDLE_CAP: usize = 2 << 20;
 /// Longest object on the wire: what the edge accepts in one upload.
 pub const MAX_OBJECT_LEN: usize = 8 << 20;
 /// Most frames of one bundle.
@@ -57,9 +64,12 @@ pub const MAX_DIRECTORY_LEN: usize = 1 << 20;
 /// Longest layout page.
 pub const MAX_PAGE_LEN: usize = 1 << 20;
 /// Target of a layout page, in bytes.
-pub const PAGE_TARGET: usize = 32 * 1024;
+pub const PAGE_TARGET: u32 = 32 * 1024;
 /// Most pages of one layout.
 pub const MAX_PAGES: usize = 8192;
+
+/// Longest proof that a record is, or is not, in a tree: one node of each level and a leaf.
+pub const MAX_RECORD_PROOF_LEN: usize = MAX_LEAF_LEN + 12 * (MAX_NODE_LEN + 8) + 64;
 
 /// Longest head state (log entry): what C2SP's entry tiles can carry.
 pub const MAX_HEAD_LEN: usize = 65_535;
@@ -88,3 +98,6 @@ pub const MAX_TRUST_STATE_LEN: usize =
 pub const MAX_BOOTSTRAP_LEN: usize = 64 * 1024;
 /// Most objects inlined in a bootstrap.
 pub const MAX_BOOTSTRAP_OBJECTS: usize = 256;
+/// Longest state record of a client's store.
+pub const MAX_STATE_LEN: usize =
+    2 * (MAX_TRUST_STATE_LEN + MAX_MANIFEST_LEN + MAX_COLLECTIONS * MAX_DIRECTORY_LEN) + 1024;

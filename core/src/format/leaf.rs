@@ -2,18 +2,21 @@
 //!
 //! Records stand in key order, each key as the length of what it shares with the key before it
 //! and the rest. The canonical form shares as much as it can, so one list of records has one
-//! encoding. An attacker could claim shared lengths beyond the key before: refused here.
+//! encoding. The header counts the records, so a leaf says where it ends and a frame is its
+//! leaves with nothing between them. An attacker could claim shared lengths beyond the key
+//! before, or counts beyond the bytes: both are refused here.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
-use crate::codec::{Reader, Writer, number_len};
+use crate::codec::{Reader, Writer, at_most, number_len};
 use crate::error::{Error, FormatError};
 use crate::limits::{MAX_KEY_LEN, MAX_LEAF_LEN, MAX_VALUE_LEN};
 
 const MAGIC: &[u8; 4] = b"PKL1";
 
-/// Bytes of a leaf before its first record.
-pub const HEADER_LEN: usize = MAGIC.len();
+/// The shortest record: no shared bytes, an empty key, an empty value.
+const MIN_RECORD_LEN: usize = 3;
 
 /// One record of a leaf, its value borrowed from the leaf's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,17 +28,11 @@ pub struct Record<'a> {
 }
 
 /// Writes the records of one leaf.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LeafWriter {
-    out: Writer,
+    body: Writer,
     last_key: Vec<u8>,
     records: u64,
-}
-
-impl Default for LeafWriter {
-    fn default() -> Self {
-        Self { out: Writer::with_magic(MAGIC), last_key: Vec::new(), records: 0 }
-    }
 }
 
 impl LeafWriter {
@@ -52,17 +49,17 @@ impl LeafWriter {
     /// Adds a record; the caller gives keys in ascending order.
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
         let shared = self.shared(key);
-        self.out.count(shared);
-        self.out.bytes(&key[shared..]);
-        self.out.bytes(value);
+        self.body.count(shared);
+        self.body.bytes(&key[shared..]);
+        self.body.bytes(value);
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
         self.records += 1;
     }
 
-    /// Bytes so far, the header among them.
+    /// Bytes of the records so far, without the leaf's header.
     pub fn len(&self) -> usize {
-        self.out.len()
+        self.body.len()
     }
 
     /// Whether no record was added.
@@ -82,7 +79,10 @@ impl LeafWriter {
 
     /// The leaf's canonical bytes.
     pub fn finish(self) -> Vec<u8> {
-        self.out.finish()
+        let mut out = Writer::with_magic(MAGIC);
+        out.number(self.records);
+        out.raw(&self.body.finish());
+        out.finish()
     }
 
     fn shared(&self, key: &[u8]) -> usize {
@@ -99,22 +99,34 @@ pub struct LeafReader<'a> {
     rest: Reader<'a>,
     key: Vec<u8>,
     started: bool,
+    left: usize,
+    whole: bool,
 }
 
 impl<'a> LeafReader<'a> {
     /// Reads the canonical bytes of a whole leaf.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
-        let rest = Reader::with_magic(bytes, MAGIC, "leaf", MAX_LEAF_LEN)?;
-        Ok(Self { rest, key: Vec::new(), started: false })
+        at_most("leaf", bytes.len() as u64, MAX_LEAF_LEN as u64)?;
+        Ok(Self { whole: true, ..Self::prefix(bytes)? })
+    }
+
+    /// Reads the leaf at the front of some bytes.
+    fn prefix(bytes: &'a [u8]) -> Result<Self, Error> {
+        let mut rest = Reader::with_magic(bytes, MAGIC, "leaf", usize::MAX)?;
+        let left = rest.count("leaf records", MAX_LEAF_LEN / MIN_RECORD_LEN)?;
+        if left == 0 {
+            return Err(FormatError::Invalid { field: "leaf records", value: 0 }.into());
+        }
+        Ok(Self { rest, key: Vec::new(), started: false, left, whole: false })
     }
 
     /// The next record's value; its key is then [`Self::key`]. `None` after the last.
     pub fn advance(&mut self) -> Result<Option<&'a [u8]>, Error> {
-        if self.rest.rest().is_empty() {
-            return match self.started {
-                true => Ok(None),
-                false => Err(FormatError::Invalid { field: "leaf records", value: 0 }.into()),
-            };
+        if self.left == 0 {
+            if self.whole {
+                self.rest.clone().finish("leaf")?;
+            }
+            return Ok(None);
         }
         let shared = self.rest.count("shared key length", MAX_KEY_LEN)?;
         let suffix = self.rest.bytes("key", MAX_KEY_LEN)?;
@@ -122,7 +134,7 @@ impl<'a> LeafReader<'a> {
             let value = shared as u64;
             return Err(FormatError::Invalid { field: "shared key length", value }.into());
         }
-        crate::codec::at_most("key", (shared + suffix.len()) as u64, MAX_KEY_LEN as u64)?;
+        at_most("key", (shared + suffix.len()) as u64, MAX_KEY_LEN as u64)?;
         if self.started {
             let next_old = self.key.get(shared).copied();
             match (suffix.first().copied(), next_old) {
@@ -141,6 +153,7 @@ impl<'a> LeafReader<'a> {
         self.key.truncate(shared);
         self.key.extend_from_slice(suffix);
         self.started = true;
+        self.left -= 1;
         Ok(Some(value))
     }
 
@@ -148,6 +161,46 @@ impl<'a> LeafReader<'a> {
     pub fn key(&self) -> &[u8] {
         &self.key
     }
+}
+
+/// A leaf within the plain bytes of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafSpan {
+    /// Where its canonical bytes stand.
+    pub range: Range<usize>,
+    /// Its first key.
+    pub first_key: Vec<u8>,
+    /// Its last key.
+    pub last_key: Vec<u8>,
+    /// How many records it has.
+    pub records: u64,
+}
+
+/// Splits the plain bytes of a frame into its leaves, checking the canonical form of each and
+/// that keys ascend through all of them.
+pub fn split_leaves(plain: &[u8]) -> Result<Vec<LeafSpan>, Error> {
+    let mut leaves: Vec<LeafSpan> = Vec::new();
+    let mut start = 0;
+    while let Some(rest) = plain.get(start..).filter(|rest| !rest.is_empty()) {
+        let mut reader = LeafReader::prefix(rest)?;
+        let records = reader.left as u64;
+        let mut first_key = Vec::new();
+        let mut first = true;
+        while reader.advance()?.is_some() {
+            if first {
+                first_key.extend_from_slice(reader.key());
+                first = false;
+            }
+        }
+        if leaves.last().is_some_and(|last| last.last_key >= first_key) {
+            return Err(FormatError::Order { field: "keys" }.into());
+        }
+        let end = plain.len() - reader.rest.rest().len();
+        at_most("leaf", (end - start) as u64, MAX_LEAF_LEN as u64)?;
+        leaves.push(LeafSpan { range: start..end, first_key, last_key: reader.key, records });
+        start = end;
+    }
+    Ok(leaves)
 }
 
 /// All records of a leaf.

@@ -18,6 +18,11 @@ use crate::types::{Identity, Name, ObjectRef, Version, WireName};
 
 const MAGIC: &[u8; 4] = b"PKM1";
 const LAZY: u8 = 1;
+/// A dictionary has at least its magic bytes and its id.
+const DICTIONARY_LEN: core::ops::RangeInclusive<u32> = 8..=MAX_DICTIONARY;
+// The bound is far below 2^32.
+#[allow(clippy::cast_possible_truncation)]
+const MAX_DICTIONARY: u32 = MAX_DICTIONARY_LEN as u32;
 
 /// One version of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -316,7 +321,7 @@ impl Base {
             true => Some(Dictionary {
                 epoch: r.number("dictionary epoch", u64::MAX >> 8)?,
                 object: r.object("dictionary", MAX_OBJECT_LEN)?,
-                plain_len: read_u32(r, "dictionary length", 8..=MAX_DICTIONARY_LEN as u32)?,
+                plain_len: read_u32(r, "dictionary length", DICTIONARY_LEN)?,
             }),
         };
         Ok(Self { version: own, tree: base_tree, directory, wire_len, bundles, frames, dictionary })

@@ -1,0 +1,345 @@
+//! Getting verified bytes by name: from memory, from the store, from the network, in that order.
+//!
+//! A blob is a small object or one frame. Whoever wants it asks again after it was woken; what
+//! comes from the store is checked against its name as if it came from a stranger.
+
+use alloc::collections::BTreeSet;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::error::Error;
+use crate::format::layout;
+use crate::hash;
+use crate::plan::queue::Class;
+use crate::types::{ObjectKind, ObjectRef, WireName};
+
+use super::io::{ByteRange, Event, Failure, Output, ReadId, StoreKey, Target};
+use super::net::{Fault, Job, What};
+use super::snapshot::check_object;
+use super::work::WorkItem;
+use super::{Engine, Pending};
+
+/// What to get, and where it can be.
+#[derive(Clone, Debug)]
+pub(super) enum BlobSpec {
+    /// A whole object.
+    Object { kind: ObjectKind, object: ObjectRef },
+    /// A frame, alone or as a part of its bundle.
+    Frame { frame: layout::Frame, bundle: ObjectRef, offset: u64 },
+}
+
+impl BlobSpec {
+    pub(super) fn name(&self) -> WireName {
+        match self {
+            Self::Object { object, .. } => object.name,
+            Self::Frame { frame, .. } => frame.name,
+        }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Object { object, .. } => object.len,
+            Self::Frame { frame, .. } => frame.wire_len.into(),
+        }
+    }
+
+    pub(super) fn target(&self) -> Target {
+        match self {
+            Self::Object { kind, object } => {
+                Target { path: object_path(*kind, &object.name), range: None }
+            }
+            Self::Frame { frame, bundle, offset } => Target {
+                path: object_path(ObjectKind::Bundle, &bundle.name),
+                range: Some(ByteRange { start: *offset, len: frame.wire_len.into() }),
+            },
+        }
+    }
+
+    /// The rows that can hold it.
+    fn keys(&self) -> Vec<StoreKey> {
+        match self {
+            Self::Object { kind, object } => vec![StoreKey::Object(*kind, object.name)],
+            Self::Frame { frame, bundle, .. } => {
+                vec![StoreKey::Frame(frame.name), StoreKey::Object(ObjectKind::Bundle, bundle.name)]
+            }
+        }
+    }
+
+    fn check(&self, bytes: &[u8]) -> bool {
+        check_object(&ObjectRef { name: self.name(), len: self.len() }, bytes).is_ok()
+    }
+
+    /// The blob's bytes in a row of one of [`Self::keys`].
+    fn cut(&self, key: StoreKey, row: &[u8]) -> Option<Vec<u8>> {
+        match (self, key) {
+            (Self::Frame { frame, offset, .. }, StoreKey::Object(..)) => {
+                let start = usize::try_from(*offset).ok()?;
+                row.get(start..start.checked_add(frame.wire_len as usize)?).map(<[u8]>::to_vec)
+            }
+            (Self::Object { .. } | Self::Frame { .. }, _) => Some(row.to_vec()),
+        }
+    }
+}
+
+/// The path of an object under `/v1/{dataset}/`.
+pub(super) fn object_path(kind: ObjectKind, name: &WireName) -> String {
+    [kind.as_str(), "/", &name.to_hex()].concat()
+}
+
+/// A blob on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Blob {
+    pub(super) spec: BlobSpec,
+    pub(super) state: BlobState,
+    class: Class,
+    /// Whether the network may be asked when the store does not have it.
+    network: bool,
+    readers: BTreeSet<ReadId>,
+}
+
+impl Blob {
+    pub(super) fn has_readers(&self) -> bool {
+        !self.readers.is_empty()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum BlobState {
+    Loading,
+    Fetching,
+    Decoding,
+    Ready(Rc<Vec<u8>>),
+    Failed(Failure),
+    NotHere,
+}
+
+/// What somebody who wants a blob gets.
+#[derive(Clone, Debug)]
+pub(super) enum Poll {
+    /// Ask again when woken.
+    Pending,
+    Ready(Rc<Vec<u8>>),
+    Failed(Failure),
+    /// Not stored, and the network may not be asked.
+    NotHere,
+}
+
+/// Who wants a blob, and what for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    pub(super) class: Class,
+    pub(super) network: bool,
+    pub(super) reader: Option<ReadId>,
+}
+
+impl Engine {
+    pub(super) fn want(&mut self, spec: &BlobSpec, wish: Wish) -> Poll {
+        let name = spec.name();
+        if let Some(blob) = self.blobs.get_mut(&name) {
+            blob.readers.extend(wish.reader);
+            blob.network |= wish.network;
+            match &blob.state {
+                BlobState::Ready(bytes) => return Poll::Ready(bytes.clone()),
+                BlobState::Fetching if wish.class < blob.class => {
+                    blob.class = wish.class;
+                    self.net.queue.raise(wish.class, |job| job.is_blob(&name));
+                    return Poll::Pending;
+                }
+                BlobState::Loading | BlobState::Fetching | BlobState::Decoding => {
+                    return Poll::Pending;
+                }
+                BlobState::Failed(failure) => {
+                    let failure = failure.clone();
+                    self.blobs.remove(&name);
+                    return Poll::Failed(failure);
+                }
+                BlobState::NotHere if !wish.network => {
+                    self.blobs.remove(&name);
+                    return Poll::NotHere;
+                }
+                BlobState::NotHere => {
+                    self.blobs.remove(&name);
+                }
+            }
+        }
+        self.begin(spec, wish)
+    }
+
+    fn begin(&mut self, spec: &BlobSpec, wish: Wish) -> Poll {
+        let name = spec.name();
+        let mut blob = Blob {
+            spec: spec.clone(),
+            state: BlobState::Fetching,
+            class: wish.class,
+            network: wish.network,
+            readers: wish.reader.into_iter().collect(),
+        };
+        if let Some((bytes, inlined)) = self.in_memory(spec) {
+            let bytes = Rc::new(bytes);
+            blob.state = BlobState::Ready(bytes.clone());
+            if inlined {
+                self.keep(spec, &bytes);
+            }
+            self.blobs.insert(name, blob);
+            return Poll::Ready(bytes);
+        }
+        let keys: Vec<StoreKey> =
+            spec.keys().into_iter().filter(|key| self.store.may_have(key)).collect();
+        if !keys.is_empty() {
+            blob.state = BlobState::Loading;
+            let request = self.request(Pending::Blob { name, keys: keys.clone() });
+            self.outputs.push_back(Output::Load { request, keys });
+        } else if wish.network {
+            self.net.queue.push(wish.class, Job::new(What::Blob(spec.clone())));
+        } else {
+            return Poll::NotHere;
+        }
+        self.blobs.insert(name, blob);
+        Poll::Pending
+    }
+
+    /// The blob's bytes where they are in memory, and whether they came with the bootstrap.
+    fn in_memory(&mut self, spec: &BlobSpec) -> Option<(Vec<u8>, bool)> {
+        for key in spec.keys() {
+            let Some(name) = key.name() else { continue };
+            let (row, inlined) = match self.store.unstored(&key) {
+                Some(row) => (Some(row), false),
+                None => match self.bundles.fetch(name) {
+                    Some(row) => (Some(row), false),
+                    None => (self.inline.get(&name).cloned(), true),
+                },
+            };
+            let found = row.and_then(|row| spec.cut(key, &row)).filter(|bytes| spec.check(bytes));
+            if let Some(bytes) = found {
+                return Some((bytes, inlined));
+            }
+        }
+        None
+    }
+
+    /// Rows came from the store: check them, in `work`.
+    pub(super) fn check_loaded(
+        &mut self,
+        name: WireName,
+        keys: &[StoreKey],
+        rows: Vec<Option<Vec<u8>>>,
+    ) {
+        let Some(blob) = self.blobs.get(&name) else { return };
+        let spec = blob.spec.clone();
+        let mut found = None;
+        for (key, row) in keys.iter().zip(rows) {
+            let Some(row) = row else {
+                self.store.forget(key);
+                continue;
+            };
+            let row = Rc::new(row);
+            match spec.cut(*key, &row).filter(|bytes| spec.check(bytes)) {
+                Some(bytes) => {
+                    if let (BlobSpec::Frame { bundle, .. }, StoreKey::Object(..)) = (&spec, key) {
+                        let len = row.len();
+                        self.bundles.insert(bundle.name, row, len);
+                    }
+                    found = Some(bytes);
+                    break;
+                }
+                None => {
+                    self.store.forget(key);
+                    self.event(Event::Damaged { key: *key });
+                }
+            }
+        }
+        match found {
+            Some(bytes) => self.blob_ready(name, Rc::new(bytes)),
+            None => self.blob_missing(name),
+        }
+    }
+
+    fn blob_missing(&mut self, name: WireName) {
+        let Some(blob) = self.blobs.get_mut(&name) else { return };
+        if blob.network {
+            blob.state = BlobState::Fetching;
+            self.net.queue.push(blob.class, Job::new(What::Blob(blob.spec.clone())));
+        } else {
+            self.settle(name, BlobState::NotHere);
+        }
+    }
+
+    /// Verified bytes came from the network: keep them, and wake who wants them.
+    pub(super) fn blob_fetched(&mut self, spec: &BlobSpec, bytes: Vec<u8>) {
+        let bytes = Rc::new(bytes);
+        self.keep(spec, &bytes);
+        self.blob_ready(spec.name(), bytes);
+    }
+
+    pub(super) fn blob_ready(&mut self, name: WireName, bytes: Rc<Vec<u8>>) {
+        self.settle(name, BlobState::Ready(bytes));
+    }
+
+    pub(super) fn blob_failed(&mut self, name: WireName, failure: Failure) {
+        self.settle(name, BlobState::Failed(failure));
+    }
+
+    fn settle(&mut self, name: WireName, state: BlobState) {
+        if let Some(blob) = self.blobs.get_mut(&name) {
+            blob.state = state;
+            self.ready_reads.extend(core::mem::take(&mut blob.readers));
+        }
+    }
+
+    /// Whoever consumed a blob says so; its bytes are dropped.
+    pub(super) fn drop_blob(&mut self, name: &WireName) {
+        if let Some(blob) = self.blobs.remove(name) {
+            self.ready_reads.extend(blob.readers);
+        }
+    }
+
+    /// Moves a ready frame on to be decoded, in `work`.
+    pub(super) fn decode_later(&mut self, name: WireName, item: WorkItem) {
+        if let Some(blob) = self.blobs.get_mut(&name) {
+            blob.state = BlobState::Decoding;
+            self.work.push_urgent(item);
+        }
+    }
+
+    pub(super) fn wait_for(&mut self, name: &WireName, reader: ReadId) {
+        if let Some(blob) = self.blobs.get_mut(name) {
+            blob.readers.insert(reader);
+        }
+    }
+
+    /// Queues verified bytes for the store. Manifests and directories live in the state record.
+    fn keep(&mut self, spec: &BlobSpec, bytes: &Rc<Vec<u8>>) {
+        let key = match spec {
+            BlobSpec::Object { kind: ObjectKind::Manifest, .. } => return,
+            BlobSpec::Object { object, .. } if self.is_directory(&object.name) => return,
+            BlobSpec::Object { kind, object } => StoreKey::Object(*kind, object.name),
+            BlobSpec::Frame { frame, .. } => StoreKey::Frame(frame.name),
+        };
+        self.store.put(key, bytes.clone());
+    }
+}
+
+/// Checks one frame of a bundle as it comes in.
+pub(super) fn frame_holds(frame: &layout::Frame, bytes: &[u8]) -> bool {
+    hash::wire_name(bytes) == frame.name
+}
+
+/// A layout that does not lead to its root is the publisher's fault, and is told apart.
+pub(super) fn is_layout_mismatch(error: &Error) -> bool {
+    matches!(error, Error::Trust(crate::error::TrustError::LayoutMismatch) | Error::Format(_))
+}
+
+impl BlobSpec {
+    /// Whether a body is the blob, or what its source is to be blamed for.
+    pub(super) fn verdict(&self, body: &[u8]) -> Result<(), Fault> {
+        if (body.len() as u64) < self.len() {
+            Err(Fault::truncated())
+        } else if self.check(body) {
+            Ok(())
+        } else {
+            Err(Fault::lie("peer/hash-mismatch", "the bytes are not those that are named"))
+        }
+    }
+}

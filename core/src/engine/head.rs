@@ -1,0 +1,252 @@
+//! Finding the newest version: checkpoint, bootstrap, proofs, manifest, layout directories.
+//!
+//! The head task runs when a sync begins, and when a read finds no version at all. It ends with a
+//! pinned target, with the news that there is nothing newer, or with the last source's fault.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::format::bootstrap::Bootstrap;
+use crate::format::manifest::Manifest;
+use crate::format::note::Checkpoint;
+use crate::hash;
+use crate::plan::queue::Class;
+use crate::plan::sources::{Severity, SourceId};
+use crate::trust::accept::{Accepted, Offer, Pending as PendingProof, Seen};
+use crate::trust::tiles::TileRef;
+use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
+
+use super::Engine;
+use super::blob::{BlobSpec, Poll, Wish};
+use super::io::{Event, Failure};
+use super::net::{Fault, Job, What};
+use super::snapshot::{Snapshot, verify_manifest};
+use super::state::VersionRecord;
+use super::store::StatePut;
+
+/// Where the search for the newest version stands.
+#[derive(Clone, Debug, Default)]
+pub(super) enum HeadTask {
+    #[default]
+    Idle,
+    /// A checkpoint or a bootstrap is asked for.
+    Asking,
+    /// A bootstrap is believed but for the proof that the log only grew.
+    Proving {
+        pending: Box<PendingProof>,
+        tiles: Vec<(TileRef, Vec<u8>)>,
+        missing: usize,
+    },
+    /// A head state is accepted; its manifest and directories are fetched.
+    Adopting(Box<Accepted>),
+    Failed(Failure),
+}
+
+impl Engine {
+    /// Begins the search, where none runs. Whoever holds a version asks for the checkpoint alone
+    /// first: a few hundred bytes tell that nothing is new.
+    pub(super) fn start_head(&mut self, class: Class) {
+        match self.head {
+            HeadTask::Idle | HeadTask::Failed(_) => {}
+            HeadTask::Asking | HeadTask::Proving { .. } | HeadTask::Adopting(_) => return,
+        }
+        let holds = self.committed.is_some() || self.target.is_some();
+        let what = if holds { What::Checkpoint } else { What::Bootstrap };
+        self.head = HeadTask::Asking;
+        self.net.queue.push(class, Job::new(what));
+    }
+
+    /// A checkpoint that says what is known already ends the search; any other one is only a
+    /// reason to ask for the bootstrap, where it is verified.
+    pub(super) fn checkpoint_came(&mut self, body: &[u8]) -> Result<(), Fault> {
+        let note = Checkpoint::parse(body).map_err(|error| Fault::of(&error))?;
+        if self.trust.seen() == (Seen { size: note.size, root: note.root }) {
+            self.head_done();
+        } else {
+            self.net.queue.push(Class::Trust, Job::new(What::Bootstrap));
+        }
+        Ok(())
+    }
+
+    pub(super) fn bootstrap_came(
+        &mut self,
+        body: &[u8],
+        source: SourceId,
+        urgent: bool,
+    ) -> Result<(), Fault> {
+        let blame = |error: crate::error::Error| Fault::of(&error);
+        let bootstrap = Bootstrap::parse(body).map_err(blame)?;
+        match self.trust.offer(&bootstrap, &self.channel).map_err(blame)? {
+            Offer::Unchanged => {
+                self.take_inline(bootstrap);
+                self.head_done();
+            }
+            Offer::Accepted(accepted) => {
+                self.take_inline(bootstrap);
+                self.adopt(accepted);
+            }
+            Offer::NeedsConsistency { tiles, pending } => {
+                self.take_inline(bootstrap);
+                let class = if urgent { Class::Read } else { Class::Trust };
+                for tile in &tiles {
+                    self.net.queue.push(class, Job::new(What::Tile(*tile)));
+                }
+                self.proof_source = Some(source);
+                self.head = HeadTask::Proving { pending, missing: tiles.len(), tiles: Vec::new() };
+            }
+        }
+        Ok(())
+    }
+
+    fn take_inline(&mut self, bootstrap: Bootstrap) {
+        let named = |bytes: Vec<u8>| (hash::wire_name(&bytes), alloc::rc::Rc::new(bytes));
+        self.inline = bootstrap.objects.into_iter().map(named).collect::<BTreeMap<_, _>>();
+    }
+
+    /// Tiles prove themselves only together, against the root seen before and the signed one.
+    pub(super) fn tile_came(
+        &mut self,
+        tile: TileRef,
+        bytes: Vec<u8>,
+        source: SourceId,
+        now: Millis,
+    ) {
+        let HeadTask::Proving { pending, tiles, missing } = &mut self.head else { return };
+        tiles.push((tile, bytes));
+        *missing = missing.saturating_sub(1);
+        if *missing > 0 {
+            return;
+        }
+        match pending.finish(tiles) {
+            Ok(accepted) => self.adopt(Box::new(accepted)),
+            Err(error) => {
+                // Either the tiles or the checkpoint lie: whoever served them is asked no more.
+                let fault = Fault::of(&error);
+                for liar in [Some(source), self.proof_source.take()].into_iter().flatten() {
+                    self.sources.faulted(liar, fault.code, Severity::Lie, now);
+                    let event = Event::Fault {
+                        source: String::from(self.sources.name(liar)),
+                        code: fault.code,
+                        object: ["log/", &tile.path()].concat(),
+                        detail: fault.detail.clone(),
+                    };
+                    self.event(event);
+                }
+                self.head = HeadTask::Asking;
+                self.net.queue.push(Class::Trust, Job::new(What::Bootstrap));
+            }
+        }
+    }
+
+    fn adopt(&mut self, accepted: Box<Accepted>) {
+        self.head = HeadTask::Adopting(accepted);
+        self.step_head();
+    }
+
+    /// Goes on with the adoption of a head state, as far as its objects are here.
+    pub(super) fn step_head(&mut self) {
+        let HeadTask::Adopting(accepted) = &self.head else { return };
+        let accepted = accepted.clone();
+        match self.try_adopt(&accepted) {
+            Ok(true) => {
+                self.trust = accepted.state;
+                self.head_done();
+            }
+            Ok(false) => {}
+            Err(failure) => self.head_failed(failure),
+        }
+    }
+
+    /// Whether the version is pinned now; `false` where something is still on its way.
+    fn try_adopt(&mut self, accepted: &Accepted) -> Result<bool, Failure> {
+        let name = accepted.channel.manifest.name;
+        let trust = accepted.state.encode();
+        if let Some(snapshot) = self.held_mut(&name) {
+            // Nothing new but the checkpoint: what is held is proven by the newest one.
+            snapshot.record.trust = trust;
+            self.save_state(false);
+            return Ok(true);
+        }
+        let Some(bytes) = self.fetch_meta(ObjectKind::Manifest, accepted.channel.manifest)? else {
+            return Ok(false);
+        };
+        let manifest =
+            verify_manifest(&self.dataset, &accepted.channel, &bytes).map_err(Failure::Error)?;
+        let Some(directories) = self.fetch_directories(&manifest)? else { return Ok(false) };
+        let record = VersionRecord { trust, manifest: bytes, directories };
+        let snapshot =
+            Snapshot::verify(&self.dataset, &accepted.channel, record).map_err(Failure::Error)?;
+        self.drop_blob(&name);
+        for collection in &snapshot.manifest.collections {
+            self.drop_blob(&collection.base.directory.name);
+        }
+        self.directories.clear();
+        self.target = Some(snapshot);
+        self.target_renewed = true;
+        self.save_state(false);
+        Ok(true)
+    }
+
+    fn held_mut(&mut self, manifest: &WireName) -> Option<&mut Snapshot> {
+        let held = [&mut self.committed, &mut self.target].into_iter().flatten();
+        held.into_iter().find(|snapshot| snapshot.manifest_name == *manifest)
+    }
+
+    /// The directories of all collections, every missing one asked for at once.
+    fn fetch_directories(&mut self, manifest: &Manifest) -> Result<Option<Vec<Vec<u8>>>, Failure> {
+        let objects: Vec<ObjectRef> =
+            manifest.collections.iter().map(|c| c.base.directory).collect();
+        self.directories = objects.iter().map(|object| object.name).collect();
+        let mut found = Vec::with_capacity(objects.len());
+        for object in objects {
+            found.push(self.fetch_meta(ObjectKind::Layout, object)?);
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    fn fetch_meta(
+        &mut self,
+        kind: ObjectKind,
+        object: ObjectRef,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let wish = Wish { class: Class::Trust, network: true, reader: None };
+        match self.want(&BlobSpec::Object { kind, object }, wish) {
+            Poll::Ready(bytes) => Ok(Some(bytes.as_ref().clone())),
+            Poll::Pending | Poll::NotHere => Ok(None),
+            Poll::Failed(failure) => Err(failure),
+        }
+    }
+
+    pub(super) fn is_directory(&self, name: &WireName) -> bool {
+        self.directories.contains(name)
+    }
+
+    fn head_done(&mut self) {
+        self.head = HeadTask::Idle;
+        self.head_checked = true;
+        self.wake_all_reads();
+    }
+
+    pub(super) fn head_failed(&mut self, failure: Failure) {
+        self.drop_jobs(|_, job| {
+            matches!(job.what, What::Checkpoint | What::Bootstrap | What::Tile(_))
+        });
+        self.head = HeadTask::Failed(failure);
+        self.wake_all_reads();
+    }
+
+    /// Writes the state record: what is committed, and what is pinned.
+    pub(super) fn save_state(&mut self, commit: bool) {
+        let record = |snapshot: &Option<Snapshot>| snapshot.as_ref().map(|s| s.record.clone());
+        let state = match commit {
+            true => super::state::StateRecord { committed: record(&self.target), pinned: None },
+            false => super::state::StateRecord {
+                committed: record(&self.committed),
+                pinned: record(&self.target),
+            },
+        };
+        self.store.put_state(StatePut { bytes: state.encode(), commit });
+    }
+}

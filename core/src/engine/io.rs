@@ -1,0 +1,580 @@
+//! What goes into the engine and what comes out: the whole contract with its shells.
+//!
+//! A shell performs outputs and feeds completions back; it decides nothing. Every output with a
+//! [`RequestId`] gets exactly one completion:
+//!
+//! | output | completion |
+//! | --- | --- |
+//! | [`Output::Fetch`] | any number of [`Input::Body`], then one [`Input::BodyEnd`] or [`Input::FetchFailed`] |
+//! | [`Output::CancelFetch`] | none of its own; the fetch still gets its one completion |
+//! | [`Output::Load`] | [`Input::Loaded`] |
+//! | [`Output::List`] | [`Input::Listed`] |
+//! | [`Output::Store`] | [`Input::Stored`] |
+//!
+//! A read or a sync that the caller began ends with exactly one [`Output::Answer`] or
+//! [`Output::SyncEnded`].
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::error::Error;
+use crate::types::{Identity, Millis, ObjectKind, Version, WireName};
+
+pub use crate::plan::sources::{SourceId, SourceState, SourceStatus};
+
+/// An output that will be completed by an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// A read that the caller numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadId(pub u64);
+
+/// What a shell feeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A place to fetch from; its name stands in events and errors. It gets the next
+    /// [`SourceId`], from 0.
+    AddSource {
+        /// The source's name.
+        name: String,
+    },
+    /// A source that shall not be asked any more.
+    RemoveSource(SourceId),
+    /// Something the caller wants.
+    Command(Command),
+    /// The next bytes of a body, in order.
+    Body {
+        /// The fetch.
+        request: RequestId,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// A body's end.
+    BodyEnd {
+        /// The fetch.
+        request: RequestId,
+    },
+    /// A fetch that gave no body, or not the whole one.
+    FetchFailed {
+        /// The fetch.
+        request: RequestId,
+        /// Why.
+        failure: FetchFailure,
+    },
+    /// The rows asked for, in the order of the keys.
+    Loaded {
+        /// The load.
+        request: RequestId,
+        /// Each row, or `None` where it is missing or cannot be read.
+        rows: Vec<Option<Vec<u8>>>,
+    },
+    /// The keys of all rows but the state's.
+    Listed {
+        /// The list.
+        request: RequestId,
+        /// The keys; empty also where the store cannot tell.
+        keys: Vec<StoreKey>,
+    },
+    /// A transaction's end.
+    Stored {
+        /// The store.
+        request: RequestId,
+        /// Whether it is durable as a whole; on an error nothing of it is.
+        result: Result<(), StoreFailure>,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What a caller wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Bring the newest version; ends with [`Output::SyncEnded`]. Joins a sync that runs.
+    Sync,
+    /// End the sync that runs; what was stored stays.
+    CancelSync,
+    /// Read a key.
+    Get {
+        /// The read.
+        read: ReadId,
+        /// The collection.
+        collection: String,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// Read the next records of a range, at most one frame's.
+    Range {
+        /// The read.
+        read: ReadId,
+        /// The range.
+        range: RangeQuery,
+    },
+    /// Prove that a key is present or absent.
+    Prove {
+        /// The read.
+        read: ReadId,
+        /// The collection.
+        collection: String,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// Forget a read; it is answered with `misuse/aborted`.
+    CancelRead(ReadId),
+    /// Emit a fresh [`Event::Status`].
+    Status,
+}
+
+/// A range of keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeQuery {
+    /// The collection.
+    pub collection: String,
+    /// The first key, inclusive.
+    pub start: Vec<u8>,
+    /// The end, exclusive; `None` is past the last key.
+    pub end: Option<Vec<u8>>,
+    /// At most so many records.
+    pub limit: usize,
+    /// The root that an earlier page of the same iteration was read from.
+    pub at: Option<Identity>,
+}
+
+/// What a shell performs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// GET from a source.
+    Fetch {
+        /// To be completed.
+        request: RequestId,
+        /// From where.
+        source: SourceId,
+        /// What.
+        target: Target,
+        /// More bytes than this are the source's fault: stop and report
+        /// [`FetchFailure::TooLong`].
+        max_bytes: u64,
+        /// When the shell gives up and reports [`FetchFailure::Timeout`].
+        deadline: Millis,
+    },
+    /// Stop a fetch; it completes with [`FetchFailure::Cancelled`] where it is not complete yet.
+    CancelFetch {
+        /// The fetch.
+        request: RequestId,
+    },
+    /// Read rows in one transaction.
+    Load {
+        /// To be completed.
+        request: RequestId,
+        /// The rows.
+        keys: Vec<StoreKey>,
+    },
+    /// List the keys of all rows but the state's.
+    List {
+        /// To be completed.
+        request: RequestId,
+    },
+    /// Write rows in one transaction.
+    Store {
+        /// To be completed.
+        request: RequestId,
+        /// What to write and to delete.
+        batch: StoreBatch,
+    },
+    /// Something the caller may want to know.
+    Event(Event),
+    /// The end of a read.
+    Answer {
+        /// The read.
+        read: ReadId,
+        /// The answer, or why there is none.
+        answer: Result<Answer, Failure>,
+    },
+    /// The end of every sync command that was given.
+    SyncEnded {
+        /// The version that serves reads now, or why there is none.
+        result: Result<SyncReport, Failure>,
+    },
+    /// Terminal: call `work` with a budget, then poll again.
+    Work,
+    /// Terminal: feed the next input, or a tick at `until`.
+    Wait {
+        /// When to tick; `None` waits for an input alone.
+        until: Option<Millis>,
+        /// What is waited for.
+        why: WaitReason,
+    },
+}
+
+/// What to GET: a path under `/v1/{dataset}/`, and the range of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The path, percent-encoding not needed.
+    pub path: String,
+    /// First byte and length, for a `Range` request; the answer must be a 206 of just that.
+    pub range: Option<ByteRange>,
+}
+
+/// A run of bytes of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    /// The first byte.
+    pub start: u64,
+    /// How many bytes; at least 1.
+    pub len: u64,
+}
+
+/// The key of a row in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StoreKey {
+    /// The one record that opening reads: trust, the pinned and the committed version.
+    State,
+    /// A wire object, byte for byte.
+    Object(ObjectKind, WireName),
+    /// A single frame of a bundle that is not stored whole, byte for byte.
+    Frame(WireName),
+}
+
+impl StoreKey {
+    /// The key as text: `state`, `frame/{name}` or `{kind}/{name}`.
+    pub fn text(&self) -> String {
+        match self {
+            Self::State => String::from("state"),
+            Self::Object(kind, name) => [kind.as_str(), "/", &name.to_hex()].concat(),
+            Self::Frame(name) => ["frame/", &name.to_hex()].concat(),
+        }
+    }
+
+    /// The wire name in the key; the state has none.
+    pub fn name(&self) -> Option<WireName> {
+        match self {
+            Self::State => None,
+            Self::Object(_, name) | Self::Frame(name) => Some(*name),
+        }
+    }
+
+    /// The key of a text that [`Self::text`] gave.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "state" {
+            return Some(Self::State);
+        }
+        let (kind, name) = text.split_once('/')?;
+        let name = WireName::from_hex(name)?;
+        match kind {
+            "frame" => Some(Self::Frame(name)),
+            kind => Some(Self::Object(ObjectKind::from_segment(kind)?, name)),
+        }
+    }
+}
+
+/// One transaction: all of it or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreBatch {
+    /// Rows to write.
+    pub puts: Vec<(StoreKey, Vec<u8>)>,
+    /// Rows to delete.
+    pub deletes: Vec<StoreKey>,
+    /// True for a commit: it must be on disk when it completes.
+    pub durable: bool,
+}
+
+/// Why a fetch gave no whole body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchFailure {
+    /// No answer: connection refused, reset, name not found, CORS.
+    Network,
+    /// The deadline passed.
+    Timeout,
+    /// An HTTP status other than 200, or 206 for a range.
+    Status {
+        /// The status.
+        status: u16,
+        /// Milliseconds of a `Retry-After`.
+        retry_after_ms: Option<u64>,
+    },
+    /// More bytes than `max_bytes`.
+    TooLong,
+    /// A 200 or a `Content-Range` that is not what a range asked for.
+    WrongRange,
+    /// Cancelled by the engine, or by the shell going down.
+    Cancelled,
+}
+
+/// Why a transaction did not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFailure {
+    /// No space: the browser's quota, or a full disk.
+    Quota,
+    /// The store was deleted, closed or blocked by another version.
+    Closed,
+    /// Anything else that the store says.
+    Io,
+}
+
+/// Why the engine waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// Nothing is asked of it.
+    Idle,
+    /// For bodies.
+    Network,
+    /// For the store.
+    Store,
+    /// Until a source may be asked again.
+    Backoff,
+}
+
+/// The answer to a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The key's value.
+    Present {
+        /// The value.
+        value: Vec<u8>,
+        /// The version that was read.
+        version: Version,
+    },
+    /// Proven absent.
+    Absent {
+        /// The version that was read.
+        version: Version,
+    },
+    /// Not held here, and not to be had now.
+    Unknown(UnknownReason),
+    /// Records of a range.
+    Records {
+        /// Keys and values in key order.
+        records: Vec<(Vec<u8>, Vec<u8>)>,
+        /// Where the next page starts; `None` at the end of the range.
+        next: Option<Vec<u8>>,
+        /// The root they were read from.
+        root: Identity,
+        /// The version that was read.
+        version: Version,
+    },
+    /// A proof.
+    Proof {
+        /// The value, or `None` where absence is proven.
+        value: Option<Vec<u8>>,
+        /// The proof (docs/spec/proof.md).
+        proof: Vec<u8>,
+        /// The root it leads to.
+        root: Identity,
+        /// The version that was read.
+        version: Version,
+    },
+}
+
+/// Why a key is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownReason {
+    /// No verified manifest could be had.
+    NoSnapshot,
+    /// The collection allows no lazy reads and is not synced that far.
+    NotSynced,
+    /// No source gave the bytes.
+    Unreachable,
+}
+
+/// Why a read or a sync ended without its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// A check failed, or the caller's own mistake.
+    Error(Error),
+    /// No source could serve; the last fault of each.
+    Sources {
+        /// The code of the last fault, such as `peer/hash-mismatch`.
+        code: &'static str,
+        /// Which source did what with which object.
+        detail: String,
+    },
+    /// The store failed.
+    Store(StoreFailure),
+    /// The version changed between two pages of a range.
+    VersionChanged,
+}
+
+impl Failure {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Error(error) => error.code(),
+            Self::Sources { code, .. } => code,
+            Self::Store(StoreFailure::Quota) => "store/quota",
+            Self::Store(StoreFailure::Closed) => "store/closed",
+            Self::Store(StoreFailure::Io) => "store/io",
+            Self::VersionChanged => "read/version-changed",
+        }
+    }
+}
+
+impl core::fmt::Display for Failure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Sources { detail, .. } => f.write_str(detail),
+            Self::Store(StoreFailure::Quota) => f.write_str("the store has no space left"),
+            Self::Store(StoreFailure::Closed) => f.write_str("the store was closed"),
+            Self::Store(StoreFailure::Io) => f.write_str("the store cannot be written"),
+            Self::VersionChanged => {
+                f.write_str("a newer version took over during the iteration: start it again")
+            }
+        }
+    }
+}
+
+/// What a sync did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// The version that serves reads now.
+    pub version: Version,
+    /// Whether this sync brought it.
+    pub changed: bool,
+    /// Body bytes that arrived during the sync.
+    pub bytes_fetched: u64,
+    /// Requests that were made during the sync.
+    pub requests: u64,
+    /// Bundles that were stored before the sync began.
+    pub bundles_reused: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// Where a sync stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Nothing runs.
+    Idle,
+    /// Checkpoint, trust root and proofs.
+    Trust,
+    /// Manifest, layouts and the priority-0 collections.
+    Bootstrap,
+    /// The other collections by priority.
+    Collections,
+    /// The transaction that makes the version visible.
+    Commit,
+    /// The newest version known is stored and serves reads.
+    Complete,
+    /// The sync ended with an error; what was stored stays.
+    Failed,
+}
+
+/// Something the caller may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A sync's phase changed.
+    Phase {
+        /// The phase.
+        phase: Phase,
+        /// The version it is about, once known.
+        version: Option<Version>,
+    },
+    /// A sync went on.
+    Progress(Progress),
+    /// A bundle's state changed.
+    Bundle {
+        /// The collection.
+        collection: String,
+        /// Which of its bundles, in key order.
+        index: u64,
+        /// How many it has.
+        total: u64,
+        /// The state.
+        state: BundleState,
+    },
+    /// A source misbehaved or failed.
+    Fault {
+        /// The source's name.
+        source: String,
+        /// A stable code, such as `peer/hash-mismatch` or `trust/bad-signature`.
+        code: &'static str,
+        /// The object's path under `/v1/{dataset}/`.
+        object: String,
+        /// For people.
+        detail: String,
+    },
+    /// A row of the local store is damaged; it counts as missing.
+    Damaged {
+        /// The row.
+        key: StoreKey,
+    },
+    /// Verified objects that do not lead to the signed root: the publisher's own fault.
+    LayoutMismatch {
+        /// The collection.
+        collection: String,
+    },
+    /// The state in full, asked for by [`Command::Status`].
+    Status(Status),
+}
+
+/// How far a sync is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes verified, those that were stored before among them.
+    pub bytes_done: u64,
+    /// Bytes of all bundles and dictionaries.
+    pub bytes_total: u64,
+    /// Bundles stored.
+    pub bundles_done: u64,
+    /// Bundles in all.
+    pub bundles_total: u64,
+    /// Bytes a second over the last seconds.
+    pub rate: u64,
+    /// Milliseconds left at that rate.
+    pub eta_ms: Option<u64>,
+}
+
+/// A bundle's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BundleState {
+    /// On its way.
+    Fetching,
+    /// Verified and stored.
+    Stored,
+}
+
+/// The state in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Where the sync stands.
+    pub phase: Phase,
+    /// The version that serves reads.
+    pub version: Option<Version>,
+    /// Whether that version is stored whole.
+    pub stored: bool,
+    /// Its collections.
+    pub collections: Vec<CollectionStatus>,
+    /// The sources.
+    pub sources: Vec<SourceStatus>,
+    /// Body bytes since the engine was made.
+    pub bytes_fetched: u64,
+    /// Requests since the engine was made.
+    pub requests: u64,
+}
+
+/// A collection's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionStatus {
+    /// Its name.
+    pub name: String,
+    /// Its priority.
+    pub priority: u8,
+    /// Whether it allows lazy reads.
+    pub lazy: bool,
+    /// Records in all.
+    pub records: u64,
+    /// The signed root.
+    pub root: Identity,
+    /// Canonical bytes of its leaves.
+    pub plain_bytes: u64,
+    /// Bytes of its bundles on the wire.
+    pub wire_bytes: u64,
+    /// How many bundles.
+    pub bundles: u64,
+    /// How many of them are stored.
+    pub bundles_stored: u64,
+    /// Single frames that lazy reads stored.
+    pub frames_stored: u64,
+    /// Whether all is stored.
+    pub complete: bool,
+}

@@ -1,0 +1,335 @@
+//! The sync engine: a deterministic state machine without I/O.
+//!
+//! Same inputs, same order, always. The contract with the shells is in [`io`]; the drain loop is
+//! described at the top of the crate. What happens where:
+//!
+//! | file | question |
+//! | --- | --- |
+//! | `head` | which version is the newest, and is it proven? |
+//! | `sync` | what of it is missing, and when is it complete? |
+//! | `read` | what does a key or a range say? |
+//! | `blob` | where are verified bytes of that name? |
+//! | `net` | who is asked, and what when a source lies or fails? |
+//! | `work` | hashing, decoding and signature checks in bounded steps |
+//! | `store` | what is durable, and when is a transaction due? |
+//! | `state`, `snapshot` | what opening reads, and how it is verified again |
+
+mod blob;
+mod cache;
+mod head;
+pub mod io;
+mod net;
+mod read;
+mod snapshot;
+mod state;
+mod status;
+mod store;
+mod sync;
+mod work;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::error::{Error, TrustError};
+use crate::frame::Decoder;
+use crate::plan::meter::Meter;
+use crate::plan::sources::Sources;
+use crate::tree::verify::VerifiedFrame;
+use crate::trust::accept::TrustState;
+use crate::types::{Identity, Millis, Name, WireName};
+
+use self::blob::Blob;
+use self::cache::Cache;
+use self::head::HeadTask;
+use self::net::{Job, Net};
+use self::read::Read;
+use self::snapshot::Snapshot;
+use self::state::{StateRecord, VersionRecord};
+use self::store::StoreDesk;
+use self::sync::Sync;
+use self::work::{WorkItem, WorkQueue};
+
+pub use self::io::{Command, Event, Input, Output};
+use self::io::{Phase, ReadId, RequestId, StoreKey, WaitReason};
+
+/// Plain bytes of decoded frames that are kept.
+const FRAME_CACHE_BYTES: usize = 6 << 20;
+/// Wire bytes of loaded bundles that are kept.
+const BUNDLE_CACHE_BYTES: usize = 3 << 20;
+
+/// What an engine is made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// The dataset.
+    pub dataset: Name,
+    /// The channel.
+    pub channel: Name,
+    /// The signed trust root that the wallet embeds.
+    pub trust: Vec<u8>,
+}
+
+/// What the completion of a request belongs to.
+#[derive(Clone, Debug)]
+enum Pending {
+    State,
+    Blob { name: WireName, keys: Vec<StoreKey> },
+    List,
+    Store,
+    Fetch,
+}
+
+/// The sync engine of one dataset.
+#[derive(Debug)]
+pub struct Engine {
+    dataset: Name,
+    channel: Name,
+    embedded: Vec<u8>,
+    trust: TrustState,
+    opening: bool,
+    parked: VecDeque<Command>,
+
+    committed: Option<Snapshot>,
+    target: Option<Snapshot>,
+    head: HeadTask,
+    /// Whether a head search ended since the sync began.
+    head_checked: bool,
+    /// Whether a head search brought a new target since a bundle of the old one was lost.
+    target_renewed: bool,
+    proof_source: Option<io::SourceId>,
+    /// Names of the directories that are being adopted.
+    directories: BTreeSet<WireName>,
+    inline: BTreeMap<WireName, Rc<Vec<u8>>>,
+
+    sync: Option<Sync>,
+    last_phase: Phase,
+    stored_events: Vec<(StoreKey, Event)>,
+    last_progress: Millis,
+    reads: BTreeMap<ReadId, Read>,
+    ready_reads: VecDeque<ReadId>,
+
+    blobs: BTreeMap<WireName, Blob>,
+    frames: Cache<Identity, VerifiedFrame>,
+    bundles: Cache<WireName, Vec<u8>>,
+    decoder: Decoder,
+    store: StoreDesk,
+    net: Net,
+    sources: Sources,
+    meter: Meter,
+    bytes_fetched: u64,
+    requests_made: u64,
+
+    work: WorkQueue,
+    outputs: VecDeque<Output>,
+    pending: BTreeMap<RequestId, Pending>,
+    next_request: u64,
+}
+
+impl Engine {
+    /// An engine whose first output loads the state record. The trust root is verified here; the
+    /// seed spreads retries.
+    pub fn new(config: EngineConfig, seed: u64) -> Result<Self, Error> {
+        let EngineConfig { dataset, channel, trust: embedded } = config;
+        let trust = TrustState::embedded(&embedded, &dataset)?;
+        let mut engine = Self {
+            dataset,
+            channel,
+            embedded,
+            trust,
+            opening: true,
+            parked: VecDeque::new(),
+            committed: None,
+            target: None,
+            head: HeadTask::Idle,
+            head_checked: false,
+            target_renewed: false,
+            proof_source: None,
+            directories: BTreeSet::new(),
+            inline: BTreeMap::new(),
+            sync: None,
+            last_phase: Phase::Idle,
+            stored_events: Vec::new(),
+            last_progress: Millis(0),
+            reads: BTreeMap::new(),
+            ready_reads: VecDeque::new(),
+            blobs: BTreeMap::new(),
+            frames: Cache::new(FRAME_CACHE_BYTES),
+            bundles: Cache::new(BUNDLE_CACHE_BYTES),
+            decoder: Decoder::new(),
+            store: StoreDesk::default(),
+            net: Net::default(),
+            sources: Sources::new(seed),
+            meter: Meter::default(),
+            bytes_fetched: 0,
+            requests_made: 0,
+            work: WorkQueue::default(),
+            outputs: VecDeque::new(),
+            pending: BTreeMap::new(),
+            next_request: 0,
+        };
+        let request = engine.request(Pending::State);
+        engine.outputs.push_back(Output::Load { request, keys: vec![StoreKey::State] });
+        Ok(engine)
+    }
+
+    /// Takes one input. A completion for a request that is not open is dropped.
+    pub fn handle(&mut self, input: Input, now: Millis) {
+        match input {
+            Input::AddSource { name } => self.sources.add(name),
+            Input::RemoveSource(source) => self.sources.remove(source),
+            Input::Command(command) if self.opening => self.parked.push_back(command),
+            Input::Command(command) => self.command(command, now),
+            Input::Body { request, bytes } => self.body_came(request, &bytes, now),
+            Input::BodyEnd { request } => {
+                self.pending.remove(&request);
+                self.body_ended(request);
+            }
+            Input::FetchFailed { request, failure } => {
+                self.pending.remove(&request);
+                self.fetch_failed(request, &failure, now);
+            }
+            Input::Loaded { request, rows } => match self.pending.remove(&request) {
+                Some(Pending::State) => self.opened(rows, now),
+                Some(Pending::Blob { name, keys }) => {
+                    self.work.push_urgent(WorkItem::Loaded { name, keys, rows });
+                }
+                Some(Pending::List | Pending::Store | Pending::Fetch) | None => {}
+            },
+            Input::Listed { request, keys } => {
+                if self.pending.remove(&request).is_some() {
+                    self.store.list(keys);
+                }
+            }
+            Input::Stored { request, result } => {
+                if self.pending.remove(&request).is_some() {
+                    self.store_ended(result, now);
+                }
+            }
+            Input::Tick => {}
+        }
+        self.pump(now);
+    }
+
+    /// Does CPU work worth about so many bytes of hashing, at least one step.
+    pub fn work(&mut self, budget_bytes: usize, now: Millis) {
+        self.do_work(budget_bytes, now);
+        self.pump(now);
+    }
+
+    /// The next output; [`Output::Work`] and [`Output::Wait`] end the draining.
+    pub fn poll_output(&mut self) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        if !self.work.is_empty() {
+            return Output::Work;
+        }
+        let why = if !self.net.fetches.is_empty() {
+            WaitReason::Network
+        } else if !self.pending.is_empty() {
+            WaitReason::Store
+        } else if self.net.wake.is_some() {
+            WaitReason::Backoff
+        } else {
+            WaitReason::Idle
+        };
+        Output::Wait { until: self.net.wake, why }
+    }
+
+    fn command(&mut self, command: Command, now: Millis) {
+        match command {
+            Command::Sync => self.start_sync(now),
+            Command::CancelSync => {
+                let aborted = crate::error::Misuse::Aborted.into();
+                self.end_sync(Err(io::Failure::Error(aborted)), now);
+            }
+            Command::Get { read, collection, key } => {
+                self.start_read(read, Read::Get { collection, key });
+            }
+            Command::Range { read, range } => self.start_read(read, Read::Range(range)),
+            Command::Prove { read, collection, key } => {
+                self.start_read(read, Read::Prove { collection, key });
+            }
+            Command::CancelRead(read) => self.cancel_read(read),
+            Command::Status => {
+                let status = self.status(now);
+                self.event(Event::Status(status));
+            }
+        }
+    }
+
+    /// Carries everything on as far as it goes: adoption, reads, sync, transactions, fetches.
+    fn pump(&mut self, now: Millis) {
+        if self.opening {
+            return;
+        }
+        self.step_head();
+        self.step_reads();
+        self.step_sync(now);
+        self.step_reads();
+        self.start_fetches(now);
+        // A job that fails for want of a source wakes who waited for it.
+        self.step_reads();
+        self.step_head();
+        self.step_sync(now);
+        let more_coming = self.net.fetches.values().any(|fetch| fetch.job.is_sync())
+            || self.net.queue.iter().any(Job::is_sync);
+        if let Some(batch) = self.store.next_batch(more_coming) {
+            let request = self.request(Pending::Store);
+            self.outputs.push_back(Output::Store { request, batch });
+        }
+    }
+
+    /// The state record came: verify what it holds from the embedded trust root on. A record
+    /// that does not hold counts as missing: the client starts as on its first day.
+    fn opened(&mut self, rows: Vec<Option<Vec<u8>>>, now: Millis) {
+        match rows.into_iter().next().flatten() {
+            // Nothing was ever stored here.
+            None => self.store.list(Vec::new()),
+            Some(bytes) => {
+                if self.restore(&bytes).is_err() {
+                    self.committed = None;
+                    self.target = None;
+                    self.event(Event::Damaged { key: StoreKey::State });
+                }
+            }
+        }
+        self.opening = false;
+        while let Some(command) = self.parked.pop_front() {
+            self.command(command, now);
+        }
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let record = StateRecord::parse(bytes)?;
+        let verify = |record: VersionRecord| -> Result<(TrustState, Snapshot), Error> {
+            let trust = TrustState::restore(&self.embedded, &self.dataset, &record.trust)?;
+            let head = trust.head().ok_or(TrustError::NoSuchChannel)?;
+            let channel = head.channel(self.channel.as_str()).ok_or(TrustError::NoSuchChannel)?;
+            let snapshot = Snapshot::verify(&self.dataset, channel, record)?;
+            Ok((trust, snapshot))
+        };
+        let committed = record.committed.map(verify).transpose()?;
+        let pinned = record.pinned.map(verify).transpose()?;
+        for (trust, _) in [&committed, &pinned].into_iter().flatten() {
+            if trust.seen().size >= self.trust.seen().size {
+                self.trust = trust.clone();
+            }
+        }
+        self.committed = committed.map(|(_, snapshot)| snapshot);
+        self.target = pinned.map(|(_, snapshot)| snapshot);
+        Ok(())
+    }
+
+    fn request(&mut self, pending: Pending) -> RequestId {
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        self.pending.insert(request, pending);
+        request
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}

@@ -1,0 +1,420 @@
+//! Jobs and fetches: who is asked for what, and what happens when a source lies, fails or stops.
+//!
+//! Bytes count only once they are verified. A lie is blamed on its source by name, costs the
+//! source its place, and the job goes on with another; what was verified of a bundle before a
+//! connection broke is kept, and the rest is asked for by range. An attacker who serves a body
+//! without end is cut off at the signed length.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::error::{Error, TrustError};
+use crate::format::layout;
+use crate::limits::{MAX_BOOTSTRAP_LEN, MAX_CHECKPOINT_LEN};
+use crate::plan::queue::{Class, Queue, Ticket};
+use crate::plan::sources::{Choice, Severity, SourceId};
+use crate::trust::tiles::TileRef;
+use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
+
+use super::blob::{BlobSpec, object_path};
+use super::io::{BundleState, ByteRange, Event, Failure, FetchFailure, Output, RequestId, Target};
+use super::work::WorkItem;
+use super::{Engine, Pending};
+
+/// Fetches at once; beyond 8 a browser gains nothing.
+const MAX_FETCHES: usize = 6;
+/// Places beyond that for reads that somebody waits for.
+const EXTRA_FOR_READS: usize = 2;
+/// Bytes in flight and not yet durable, in all; a bundle waits while they are over it.
+const BYTE_BUDGET: u64 = 16 << 20;
+/// A fetch that takes longer than this, and a millisecond more for each so many bytes, is given
+/// up: 16 KB/s is the slowest line that is worth waiting for.
+const FETCH_MS: u64 = 30_000;
+const FETCH_BYTES_PER_MS: u64 = 16;
+/// Tries of one job before it fails, for reads and for syncs.
+const READ_TRIES: u32 = 3;
+const SYNC_TRIES: u32 = 8;
+
+/// Something to be fetched.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) what: What,
+    tries: u32,
+    avoid: Vec<SourceId>,
+    last_fault: Option<(&'static str, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Checkpoint,
+    Bootstrap,
+    Tile(TileRef),
+    Blob(BlobSpec),
+    Bundle(BundleJob),
+}
+
+/// A bundle of a sync, and how much of it is verified already.
+#[derive(Clone, Debug)]
+pub(super) struct BundleJob {
+    pub(super) collection: String,
+    pub(super) index: u64,
+    pub(super) total: u64,
+    pub(super) object: ObjectRef,
+    pub(super) frames: Rc<Vec<layout::Frame>>,
+    /// What came: verified frames first, then what is still to be checked.
+    pub(super) bytes: Vec<u8>,
+    pub(super) verified_len: usize,
+    pub(super) verified_frames: usize,
+}
+
+impl Job {
+    pub(super) fn new(what: What) -> Self {
+        Self { what, tries: 0, avoid: Vec::new(), last_fault: None }
+    }
+
+    pub(super) fn is_blob(&self, name: &WireName) -> bool {
+        matches!(&self.what, What::Blob(spec) if spec.name() == *name)
+    }
+
+    pub(super) fn is_any_blob(&self) -> bool {
+        matches!(self.what, What::Blob(_))
+    }
+
+    pub(super) fn is_sync(&self) -> bool {
+        matches!(self.what, What::Bundle(_))
+    }
+
+    fn target(&self, channel: &str) -> Target {
+        match &self.what {
+            What::Checkpoint => Target { path: String::from("checkpoint"), range: None },
+            What::Bootstrap => Target { path: ["bootstrap/", channel].concat(), range: None },
+            What::Tile(tile) => Target { path: ["log/", &tile.path()].concat(), range: None },
+            What::Blob(spec) => spec.target(),
+            What::Bundle(job) => {
+                let start = job.verified_len as u64;
+                let range = (start > 0).then(|| ByteRange { start, len: job.object.len - start });
+                Target { path: object_path(ObjectKind::Bundle, &job.object.name), range }
+            }
+        }
+    }
+
+    /// The signed length, or the format's bound where the object is mutable.
+    fn max_bytes(&self) -> u64 {
+        match &self.what {
+            What::Checkpoint => MAX_CHECKPOINT_LEN as u64,
+            What::Bootstrap => MAX_BOOTSTRAP_LEN as u64,
+            What::Tile(tile) => tile.max_len() as u64,
+            What::Blob(spec) => spec.len(),
+            What::Bundle(job) => job.object.len - job.verified_len as u64,
+        }
+    }
+}
+
+/// A fetch under way.
+#[derive(Clone, Debug)]
+pub(super) struct Fetch {
+    pub(super) ticket: Ticket,
+    pub(super) job: Job,
+    pub(super) source: SourceId,
+    /// What came of anything but a bundle, which keeps its own bytes.
+    pub(super) body: Vec<u8>,
+    pub(super) ended: bool,
+    received: u64,
+    max_bytes: u64,
+    target: Target,
+}
+
+/// Queue and fetches.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Net {
+    pub(super) queue: Queue<Job>,
+    pub(super) fetches: BTreeMap<RequestId, Fetch>,
+    /// Fetches that were given up and whose completion is still to come.
+    cancelled: BTreeSet<RequestId>,
+    /// When a source that everybody waits for may be asked again.
+    pub(super) wake: Option<Millis>,
+}
+
+impl Net {
+    /// Bundles that wait or are on their way.
+    pub(super) fn bundles(&self) -> BTreeSet<WireName> {
+        let flying = self.fetches.values().map(|fetch| &fetch.job.what);
+        flying
+            .chain(self.queue.iter().map(|job| &job.what))
+            .filter_map(|what| match what {
+                What::Bundle(job) => Some(job.object.name),
+                What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => None,
+            })
+            .collect()
+    }
+
+    fn bytes_in_flight(&self) -> u64 {
+        self.fetches.values().map(|fetch| fetch.max_bytes).sum()
+    }
+}
+
+impl Engine {
+    /// Starts every fetch that has a place, a source and room in the budget.
+    pub(super) fn start_fetches(&mut self, now: Millis) {
+        self.net.wake = None;
+        loop {
+            let flying = self.net.fetches.len();
+            let used = self.net.bytes_in_flight() + self.store.unstored_bytes() as u64;
+            let sources = &self.sources;
+            let mut wake: Option<Millis> = None;
+            let taken = self.net.queue.take_first(|ticket, job| {
+                let reads = ticket.class() == Class::Read;
+                let places = if reads { MAX_FETCHES + EXTRA_FOR_READS } else { MAX_FETCHES };
+                let room = !job.is_sync() || flying == 0 || used + job.max_bytes() <= BYTE_BUDGET;
+                if flying >= places || !room {
+                    return None;
+                }
+                match sources.choose(&job.avoid, now) {
+                    Choice::Ask(source) => Some(Some(source)),
+                    Choice::Nobody => Some(None),
+                    Choice::Later(time) => {
+                        wake = Some(wake.map_or(time, |earliest: Millis| earliest.min(time)));
+                        None
+                    }
+                }
+            });
+            self.net.wake = wake;
+            match taken {
+                None => return,
+                Some((_, job, None)) => self.job_failed(job, now),
+                Some((ticket, job, Some(source))) => self.start_fetch(ticket, job, source, now),
+            }
+        }
+    }
+
+    fn start_fetch(&mut self, ticket: Ticket, job: Job, source: SourceId, now: Millis) {
+        let request = self.request(Pending::Fetch);
+        let target = job.target(self.channel.as_str());
+        let max_bytes = job.max_bytes();
+        self.sources.asked(source);
+        self.requests_made += 1;
+        if let What::Bundle(bundle) = &job.what {
+            let event = bundle.event(BundleState::Fetching);
+            self.event(event);
+        }
+        self.outputs.push_back(Output::Fetch {
+            request,
+            source,
+            target: target.clone(),
+            max_bytes,
+            deadline: now.plus(FETCH_MS + max_bytes / FETCH_BYTES_PER_MS),
+        });
+        let body = Vec::new();
+        let fetch =
+            Fetch { ticket, job, source, body, ended: false, received: 0, max_bytes, target };
+        self.net.fetches.insert(request, fetch);
+    }
+
+    pub(super) fn body_came(&mut self, request: RequestId, bytes: &[u8], now: Millis) {
+        let Some(fetch) = self.net.fetches.get_mut(&request) else { return };
+        fetch.received += bytes.len() as u64;
+        self.bytes_fetched += bytes.len() as u64;
+        self.meter.add(bytes.len() as u64, now);
+        self.sources.received(fetch.source, bytes.len() as u64);
+        if fetch.received > fetch.max_bytes {
+            return self.fetch_faulted(request, Fault::lie("peer/too-long", TOO_LONG), now);
+        }
+        match &mut fetch.job.what {
+            What::Bundle(job) => job.bytes.extend_from_slice(bytes),
+            What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => {
+                fetch.body.extend_from_slice(bytes);
+            }
+        }
+        if fetch.has_whole_frame() {
+            self.work.push(WorkItem::Body(request));
+        }
+    }
+
+    pub(super) fn body_ended(&mut self, request: RequestId) {
+        if self.net.cancelled.remove(&request) {
+            return;
+        }
+        if let Some(fetch) = self.net.fetches.get_mut(&request) {
+            fetch.ended = true;
+            self.work.push(WorkItem::Body(request));
+        }
+    }
+
+    pub(super) fn fetch_failed(&mut self, request: RequestId, failure: &FetchFailure, now: Millis) {
+        if self.net.cancelled.remove(&request) {
+            return;
+        }
+        let paused = |retry_after_ms| Severity::Failure { retry_after_ms };
+        let (code, severity, detail) = match failure {
+            FetchFailure::Network => ("peer/network", paused(None), "no answer"),
+            FetchFailure::Timeout => ("peer/timeout", paused(None), "no answer in time"),
+            FetchFailure::Status { status: 404 | 410, .. } => {
+                ("peer/not-found", Severity::Missing, "the source does not have it")
+            }
+            FetchFailure::Status { retry_after_ms, .. } => {
+                ("peer/http-status", paused(*retry_after_ms), "the source answered with an error")
+            }
+            FetchFailure::TooLong => ("peer/too-long", Severity::Lie, TOO_LONG),
+            FetchFailure::WrongRange => {
+                ("peer/wrong-range", Severity::Lie, "the answer is not the range asked for")
+            }
+            FetchFailure::Cancelled => ("peer/cancelled", paused(None), "the fetch was cut off"),
+        };
+        let detail = match failure {
+            FetchFailure::Status { status, .. } => {
+                [detail, ": HTTP ", &alloc::string::ToString::to_string(status)].concat()
+            }
+            FetchFailure::Network
+            | FetchFailure::Timeout
+            | FetchFailure::TooLong
+            | FetchFailure::WrongRange
+            | FetchFailure::Cancelled => String::from(detail),
+        };
+        self.fetch_faulted(request, Fault { code, severity, detail }, now);
+    }
+
+    /// Ends a fetch by its source's fault; the job goes on elsewhere, later, or fails.
+    pub(super) fn fetch_faulted(&mut self, request: RequestId, fault: Fault, now: Millis) {
+        let Some(fetch) = self.take_fetch(request) else { return };
+        self.sources.faulted(fetch.source, fault.code, fault.severity, now);
+        let source = String::from(self.sources.name(fetch.source));
+        let Fetch { ticket, mut job, target, .. } = fetch;
+        let said = [&source, ": ", &fault.detail, " (", &target.path, ")"].concat();
+        self.event(Event::Fault {
+            source,
+            code: fault.code,
+            object: target.path,
+            detail: fault.detail,
+        });
+        if let What::Bundle(bundle) = &mut job.what {
+            bundle.bytes.truncate(bundle.verified_len);
+        }
+        job.tries += 1;
+        job.last_fault = Some((fault.code, said));
+        if !job.avoid.contains(&fetch.source) {
+            job.avoid.push(fetch.source);
+        }
+        let missing = fault.severity == Severity::Missing;
+        let nobody_left = missing && job.avoid.len() >= self.sources.len();
+        let tries = if ticket.class() == Class::Read { READ_TRIES } else { SYNC_TRIES };
+        if nobody_left || job.tries >= tries {
+            self.job_failed(job, now);
+        } else {
+            self.net.queue.put_back(ticket, job);
+        }
+    }
+
+    /// Ends a fetch whose bytes are verified.
+    pub(super) fn fetch_done(&mut self, request: RequestId) -> Option<Fetch> {
+        let fetch = self.net.fetches.remove(&request)?;
+        self.sources.succeeded(fetch.source);
+        Some(fetch)
+    }
+
+    /// Takes a fetch out; one whose completion is still to come is cancelled.
+    fn take_fetch(&mut self, request: RequestId) -> Option<Fetch> {
+        let fetch = self.net.fetches.remove(&request)?;
+        if !fetch.ended && self.pending.contains_key(&request) {
+            self.net.cancelled.insert(request);
+            self.outputs.push_back(Output::CancelFetch { request });
+        }
+        Some(fetch)
+    }
+
+    /// Drops every job and fetch that matches, without blame.
+    pub(super) fn drop_jobs(&mut self, matches: impl Fn(Class, &Job) -> bool) {
+        self.net.queue.remove_where(|ticket, job| matches(ticket.class(), job));
+        let chosen: Vec<RequestId> = self
+            .net
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| matches(fetch.ticket.class(), &fetch.job))
+            .map(|(request, _)| *request)
+            .collect();
+        for request in chosen {
+            if let Some(fetch) = self.take_fetch(request) {
+                self.sources.cancelled(fetch.source);
+            }
+        }
+    }
+
+    fn job_failed(&mut self, job: Job, now: Millis) {
+        let (code, detail) = job.last_fault.unwrap_or_else(|| self.no_source(now));
+        let failure = Failure::Sources { code, detail };
+        match job.what {
+            What::Blob(spec) => self.blob_failed(spec.name(), failure),
+            What::Checkpoint | What::Bootstrap | What::Tile(_) => self.head_failed(failure),
+            What::Bundle(_) => self.bundle_lost(failure, now),
+        }
+    }
+
+    /// What to say where no source could even be asked: the last fault of one, if any.
+    fn no_source(&self, now: Millis) -> (&'static str, String) {
+        for source in self.sources.status(now) {
+            if let Some(code) = source.last_fault {
+                return (code, [&source.name, " misbehaved and is left alone"].concat());
+            }
+        }
+        ("peer/no-source", String::from("there is no source to ask"))
+    }
+}
+
+const TOO_LONG: &str = "more bytes than the signed length";
+
+/// A source's fault.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub(super) code: &'static str,
+    pub(super) severity: Severity,
+    pub(super) detail: String,
+}
+
+impl Fault {
+    pub(super) fn lie(code: &'static str, detail: &str) -> Self {
+        Self { code, severity: Severity::Lie, detail: String::from(detail) }
+    }
+
+    pub(super) fn truncated() -> Self {
+        let severity = Severity::Failure { retry_after_ms: None };
+        let detail = String::from("the body ends before the signed length");
+        Self { code: "peer/truncated", severity, detail }
+    }
+
+    /// What a source is to be blamed for, that served bytes with this error.
+    pub(super) fn of(error: &Error) -> Self {
+        // A source that is merely behind is no liar.
+        let behind = matches!(error, Error::Trust(TrustError::Rollback { .. }));
+        let severity = if behind { Severity::Missing } else { Severity::Lie };
+        Self { code: error.code(), severity, detail: alloc::string::ToString::to_string(error) }
+    }
+}
+
+impl Fetch {
+    /// Whether the next frame of a bundle has arrived whole.
+    pub(super) fn has_whole_frame(&self) -> bool {
+        match &self.job.what {
+            What::Bundle(job) => job.next_frame().is_some_and(|(_, bytes)| bytes.is_some()),
+            What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => false,
+        }
+    }
+}
+
+impl BundleJob {
+    /// The next frame to verify, and its bytes where they have all come.
+    pub(super) fn next_frame(&self) -> Option<(&layout::Frame, Option<&[u8]>)> {
+        let frame = self.frames.get(self.verified_frames)?;
+        let rest = self.bytes.get(self.verified_len..).unwrap_or_default();
+        Some((frame, rest.get(..frame.wire_len as usize)))
+    }
+
+    pub(super) fn event(&self, state: BundleState) -> Event {
+        Event::Bundle {
+            collection: self.collection.clone(),
+            index: self.index,
+            total: self.total,
+            state,
+        }
+    }
+}

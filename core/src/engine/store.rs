@@ -1,0 +1,158 @@
+//! The store's desk: what it holds, what waits to be written, and when a transaction is due.
+//!
+//! Rows are verified before they come here. Transactions are large, because small ones cost a
+//! browser more than the bytes do; a commit is a transaction of its own, after every row it
+//! speaks of is durable.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+use super::io::{StoreBatch, StoreKey};
+
+/// A transaction of bulk rows is due from so many bytes on.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What the store holds and what it shall hold.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StoreDesk {
+    /// The rows known to be there; `None` while nobody asked.
+    inventory: Option<BTreeSet<StoreKey>>,
+    /// Verified rows that are not durable yet.
+    rows: BTreeMap<StoreKey, Rc<Vec<u8>>>,
+    /// Those of them that wait, in the order in which they came.
+    waiting: Vec<StoreKey>,
+    waiting_bytes: usize,
+    deletes: Vec<StoreKey>,
+    state: Option<StatePut>,
+    in_flight: Option<InFlight>,
+}
+
+/// A state record that waits to be written.
+#[derive(Clone, Debug)]
+pub(super) struct StatePut {
+    pub(super) bytes: Vec<u8>,
+    /// Whether it makes the pinned version the one that serves reads.
+    pub(super) commit: bool,
+}
+
+/// What a transaction under way holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InFlight {
+    pub(super) keys: Vec<StoreKey>,
+    pub(super) deletes: Vec<StoreKey>,
+    pub(super) commit: bool,
+}
+
+impl StoreDesk {
+    /// Whether it is worth asking the store for a row.
+    pub(super) fn may_have(&self, key: &StoreKey) -> bool {
+        self.inventory.as_ref().is_none_or(|known| known.contains(key))
+    }
+
+    /// Whether a row is surely there.
+    pub(super) fn has(&self, key: &StoreKey) -> bool {
+        self.inventory.as_ref().is_some_and(|known| known.contains(key))
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        self.inventory.is_some()
+    }
+
+    pub(super) fn list(&mut self, keys: Vec<StoreKey>) {
+        self.inventory = Some(keys.into_iter().collect());
+    }
+
+    pub(super) fn inventory(&self) -> impl Iterator<Item = &StoreKey> {
+        self.inventory.iter().flatten()
+    }
+
+    /// A row is missing or damaged.
+    pub(super) fn forget(&mut self, key: &StoreKey) {
+        if let Some(known) = &mut self.inventory {
+            known.remove(key);
+        }
+    }
+
+    pub(super) fn unstored(&self, key: &StoreKey) -> Option<Rc<Vec<u8>>> {
+        self.rows.get(key).cloned()
+    }
+
+    pub(super) fn put(&mut self, key: StoreKey, bytes: Rc<Vec<u8>>) {
+        if self.has(&key) || self.rows.contains_key(&key) {
+            return;
+        }
+        self.waiting_bytes += bytes.len();
+        self.waiting.push(key);
+        self.rows.insert(key, bytes);
+    }
+
+    pub(super) fn delete(&mut self, keys: Vec<StoreKey>) {
+        self.deletes.extend(keys);
+    }
+
+    pub(super) fn put_state(&mut self, put: StatePut) {
+        self.state = Some(put);
+    }
+
+    /// Bytes of all rows that are not durable yet.
+    pub(super) fn unstored_bytes(&self) -> usize {
+        self.rows.values().map(|row| row.len()).sum()
+    }
+
+    /// Whether everything given is durable.
+    pub(super) fn is_settled(&self) -> bool {
+        self.rows.is_empty() && self.state.is_none() && self.in_flight.is_none()
+    }
+
+    /// The next transaction, where one is due. `more_coming`: bulk rows are on their way.
+    pub(super) fn next_batch(&mut self, more_coming: bool) -> Option<StoreBatch> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let commits = self.state.as_ref().is_some_and(|state| state.commit);
+        let nothing = self.waiting.is_empty() && self.state.is_none() && self.deletes.is_empty();
+        let early = more_coming && self.waiting_bytes < BATCH_BYTES && self.state.is_none();
+        if nothing || early || (commits && !self.rows.is_empty() && self.waiting.is_empty()) {
+            return None;
+        }
+        // A commit waits until every row before it is durable.
+        let state = if commits && !self.waiting.is_empty() { None } else { self.state.take() };
+        let keys = core::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        let deletes = core::mem::take(&mut self.deletes);
+        let mut puts: Vec<(StoreKey, Vec<u8>)> = keys
+            .iter()
+            .filter_map(|key| Some((*key, self.rows.get(key)?.as_ref().clone())))
+            .collect();
+        let commit = state.as_ref().is_some_and(|state| state.commit);
+        puts.extend(state.map(|state| (StoreKey::State, state.bytes)));
+        self.in_flight = Some(InFlight { keys, deletes: deletes.clone(), commit });
+        Some(StoreBatch { puts, deletes, durable: commit })
+    }
+
+    /// The transaction under way ended; what it held, and whether it is durable now.
+    pub(super) fn ended(&mut self, durable: bool) -> InFlight {
+        let batch = self.in_flight.take().unwrap_or_default();
+        for key in &batch.keys {
+            self.rows.remove(key);
+        }
+        if let (true, Some(known)) = (durable, &mut self.inventory) {
+            known.extend(batch.keys.iter().copied());
+            for key in &batch.deletes {
+                known.remove(key);
+            }
+        }
+        batch
+    }
+
+    /// Drops what waits: the store failed.
+    pub(super) fn give_up(&mut self) {
+        for key in core::mem::take(&mut self.waiting) {
+            self.rows.remove(&key);
+        }
+        self.waiting_bytes = 0;
+        self.state = None;
+        self.deletes.clear();
+    }
+}

@@ -1,0 +1,491 @@
+//! Bringing the pinned version home: every object of every collection in order, then one
+//! transaction that makes it visible.
+//!
+//! At-least-once transfer, exactly-once visible commit: until the commit is durable the old
+//! version serves every read, and after a crash the sync goes on from the rows that were stored.
+
+use alloc::collections::BTreeSet;
+use alloc::rc::Rc;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use crate::plan::queue::Class;
+use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
+
+use super::blob::{BlobSpec, Poll, Wish};
+use super::head::HeadTask;
+use super::io::{
+    BundleState, Event, Failure, Output, Phase, Progress, StoreFailure, StoreKey, SyncReport,
+};
+use super::net::{BundleJob, Job, What};
+use super::store::InFlight;
+use super::{Engine, Pending};
+
+/// Bundles queued or on their way at once: enough that no place stays empty.
+const BUNDLES_AHEAD: usize = 12;
+
+/// Least time between two progress events.
+const PROGRESS_MS: u64 = 100;
+
+/// A sync under way.
+#[derive(Clone, Debug)]
+pub(super) struct Sync {
+    pub(super) phase: Phase,
+    started: Millis,
+    bytes_before: u64,
+    requests_before: u64,
+    reused: u64,
+    changed: bool,
+    /// Where in the target the next bundle is looked for: place in the order, bundle.
+    cursor: (usize, u64),
+    listing: bool,
+    /// Why the pinned version cannot be had: over unless a newer one is found.
+    lost: Option<Failure>,
+}
+
+impl Engine {
+    pub(super) fn start_sync(&mut self, now: Millis) {
+        if self.sync.is_some() {
+            return;
+        }
+        self.sync = Some(Sync {
+            phase: Phase::Trust,
+            started: now,
+            bytes_before: self.bytes_fetched,
+            requests_before: self.requests_made,
+            reused: 0,
+            changed: false,
+            cursor: (0, 0),
+            listing: false,
+            lost: None,
+        });
+        // A pinned version is finished first: whoever releases faster than a client can fetch
+        // must not keep it from ever finishing.
+        self.head_checked = false;
+        if self.target.is_none() {
+            self.start_head(Class::Trust);
+        }
+        self.phase_event(Phase::Trust);
+    }
+
+    /// Goes on with the sync as far as it can.
+    pub(super) fn step_sync(&mut self, now: Millis) {
+        while let Some(sync) = &self.sync {
+            let went_on = match sync.phase {
+                Phase::Trust => self.step_trust(now),
+                Phase::Bootstrap | Phase::Collections => self.step_collections(now),
+                Phase::Commit | Phase::Idle | Phase::Complete | Phase::Failed => false,
+            };
+            if !went_on {
+                return;
+            }
+        }
+    }
+
+    /// A bundle of the version cannot be had from any source. A version that was pinned some time
+    /// ago may be gone by now: then the newest one takes its place.
+    pub(super) fn bundle_lost(&mut self, failure: Failure, now: Millis) {
+        let checked = self.head_checked;
+        match &mut self.sync {
+            Some(sync) if !checked && sync.lost.is_none() => {
+                sync.lost = Some(failure);
+                sync.phase = Phase::Trust;
+                self.drop_jobs(|_, job| job.is_sync());
+                self.target_renewed = false;
+                self.start_head(Class::Trust);
+            }
+            Some(_) | None => self.end_sync(Err(failure), now),
+        }
+    }
+
+    /// Whether the search after [`Self::bundle_lost`] is over and found a version to go on with.
+    fn step_lost(&mut self, lost: Failure, now: Millis) -> bool {
+        match &self.head {
+            HeadTask::Asking | HeadTask::Proving { .. } | HeadTask::Adopting(_) => false,
+            HeadTask::Idle if self.target_renewed => {
+                if let Some(sync) = &mut self.sync {
+                    sync.lost = None;
+                }
+                true
+            }
+            HeadTask::Idle | HeadTask::Failed(_) => {
+                self.end_sync(Err(lost), now);
+                true
+            }
+        }
+    }
+
+    fn step_trust(&mut self, now: Millis) -> bool {
+        if let Some(lost) = self.sync.as_ref().and_then(|sync| sync.lost.clone()) {
+            return self.step_lost(lost, now);
+        }
+        if self.target.is_none() {
+            return match &self.head {
+                HeadTask::Failed(failure) => {
+                    let failure = failure.clone();
+                    self.end_sync(Err(failure), now);
+                    true
+                }
+                HeadTask::Idle if self.head_checked => {
+                    self.end_sync(Ok(()), now);
+                    true
+                }
+                HeadTask::Idle => {
+                    self.start_head(Class::Trust);
+                    false
+                }
+                HeadTask::Asking | HeadTask::Proving { .. } | HeadTask::Adopting(_) => false,
+            };
+        }
+        if !self.store.is_listed() {
+            let listing =
+                self.sync.as_mut().is_some_and(|s| core::mem::replace(&mut s.listing, true));
+            if !listing {
+                let request = self.request(Pending::List);
+                self.outputs.push_back(Output::List { request });
+            }
+            return false;
+        }
+        if let Some(sync) = &mut self.sync {
+            sync.phase = Phase::Bootstrap;
+            sync.cursor = (0, 0);
+            sync.changed = true;
+        }
+        self.phase_event(Phase::Bootstrap);
+        true
+    }
+
+    /// Queues what is missing; whether the phase changed.
+    fn step_collections(&mut self, now: Millis) -> bool {
+        let outstanding = match self.queue_missing() {
+            Ok(outstanding) => outstanding,
+            Err(failure) => {
+                self.end_sync(Err(failure), now);
+                return true;
+            }
+        };
+        self.update_phase();
+        if outstanding || !self.store.is_settled() {
+            return false;
+        }
+        if let Some(sync) = &mut self.sync {
+            sync.phase = Phase::Commit;
+        }
+        self.phase_event(Phase::Commit);
+        self.save_state(true);
+        false
+    }
+
+    /// Whether anything of the target is still on its way.
+    fn queue_missing(&mut self) -> Result<bool, Failure> {
+        let Some(target) = &self.target else { return Ok(false) };
+        let order = target.order();
+        let mut flying = self.net.bundles();
+        let (mut place, mut bundle) = self.sync.as_ref().map_or((0, 0), |sync| sync.cursor);
+        let mut parts_missing = false;
+        for at in order.iter().take(place) {
+            parts_missing |= self.want_parts(*at)?;
+        }
+        while let Some(at) = order.get(place).copied() {
+            parts_missing |= self.want_parts(at)?;
+            match self.queue_bundles(at, &mut bundle, &mut flying) {
+                BundlesEnd::Done => (place, bundle) = (place + 1, 0),
+                BundlesEnd::Full | BundlesEnd::Unknown => break,
+            }
+        }
+        if let Some(sync) = &mut self.sync {
+            sync.cursor = (place, bundle);
+        }
+        Ok(parts_missing || !flying.is_empty() || place < order.len())
+    }
+
+    /// Asks for a collection's dictionary and pages; whether any of them is missing.
+    fn want_parts(&mut self, at: usize) -> Result<bool, Failure> {
+        let Some(target) = &self.target else { return Ok(false) };
+        let (Some(collection), Some(shelf)) =
+            (target.manifest.collections.get(at), target.shelves.get(at))
+        else {
+            return Ok(false);
+        };
+        let class = target.class(at);
+        let dictionary = collection.base.dictionary.map(|d| d.object);
+        let pages: Vec<(u32, ObjectRef)> = (0..shelf.index.page_count())
+            .filter(|page| !shelf.index.has_page(*page))
+            .filter_map(|page| Some((page, shelf.index.page(page)?.object)))
+            .collect();
+        let mut missing = false;
+        if let Some(object) = dictionary {
+            missing |= self.want_dictionary(object, class)?;
+        }
+        for (page, object) in pages {
+            missing |= !self.want_page(at, page, object, class)?;
+        }
+        Ok(missing)
+    }
+
+    /// Brings a dictionary into the store; whether it is still on its way.
+    fn want_dictionary(&mut self, object: ObjectRef, class: Class) -> Result<bool, Failure> {
+        let kind = ObjectKind::Dictionary;
+        let key = StoreKey::Object(kind, object.name);
+        if self.store.has(&key) || self.store.unstored(&key).is_some() {
+            return Ok(false);
+        }
+        let wish = Wish { class, network: true, reader: None };
+        match self.want(&BlobSpec::Object { kind, object }, wish) {
+            Poll::Ready(_) => {
+                self.drop_blob(&object.name);
+                Ok(false)
+            }
+            Poll::Pending | Poll::NotHere => Ok(true),
+            Poll::Failed(failure) => Err(failure),
+        }
+    }
+
+    /// Brings a page into the target's index; whether it is there.
+    fn want_page(
+        &mut self,
+        at: usize,
+        page: u32,
+        object: ObjectRef,
+        class: Class,
+    ) -> Result<bool, Failure> {
+        let wish = Wish { class, network: true, reader: None };
+        match self.want(&BlobSpec::Object { kind: ObjectKind::Layout, object }, wish) {
+            Poll::Pending | Poll::NotHere => Ok(false),
+            Poll::Failed(failure) => Err(failure),
+            Poll::Ready(bytes) => {
+                if let Some(target) = &mut self.target {
+                    target.add_page(at, page, &bytes).map_err(Failure::Error)?;
+                }
+                self.drop_blob(&object.name);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Queues the missing bundles of a collection from number `next` on.
+    fn queue_bundles(
+        &mut self,
+        at: usize,
+        next: &mut u64,
+        flying: &mut BTreeSet<WireName>,
+    ) -> BundlesEnd {
+        let Some(target) = &self.target else { return BundlesEnd::Done };
+        let (Some(collection), Some(shelf)) =
+            (target.manifest.collections.get(at), target.shelves.get(at))
+        else {
+            return BundlesEnd::Done;
+        };
+        let class = target.class(at);
+        while *next < shelf.index.bundle_count() {
+            if flying.len() >= BUNDLES_AHEAD {
+                return BundlesEnd::Full;
+            }
+            let Some(bundle) = shelf.index.bundle(*next) else { return BundlesEnd::Unknown };
+            let object = ObjectRef { name: bundle.name, len: bundle.len };
+            let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
+            let job = BundleJob {
+                collection: collection.name.to_string(),
+                index: bundle.ordinal,
+                total: collection.base.bundles,
+                object,
+                frames: Rc::new(shelf.index.frames_of(&bundle).map(|(_, f)| f.wire).collect()),
+                bytes: Vec::new(),
+                verified_len: 0,
+                verified_frames: 0,
+            };
+            *next += 1;
+            if self.store.has(&key) {
+                if let Some(sync) = &mut self.sync {
+                    sync.reused += 1;
+                }
+                self.outputs.push_back(Output::Event(job.event(BundleState::Stored)));
+            } else if self.store.unstored(&key).is_some() || flying.contains(&object.name) {
+                // On its way to the store.
+            } else if let Some(bytes) = inlined(&self.inline, &object) {
+                self.store.put(key, bytes);
+                self.stored_events.push((key, job.event(BundleState::Stored)));
+            } else {
+                flying.insert(object.name);
+                self.net.queue.push(class, Job::new(What::Bundle(job)));
+            }
+        }
+        BundlesEnd::Done
+    }
+
+    /// A bundle is verified: hand it to the store.
+    pub(super) fn bundle_came(&mut self, job: BundleJob, now: Millis) {
+        let key = StoreKey::Object(ObjectKind::Bundle, job.object.name);
+        self.stored_events.push((key, job.event(BundleState::Stored)));
+        self.store.put(key, Rc::new(job.bytes));
+        self.progressed(now);
+    }
+
+    /// A transaction ended.
+    pub(super) fn store_ended(&mut self, result: Result<(), StoreFailure>, now: Millis) {
+        let batch = self.store.ended(result.is_ok());
+        match result {
+            Ok(()) => self.batch_durable(&batch, now),
+            Err(failure) => {
+                self.store.give_up();
+                self.stored_events.clear();
+                if self.sync.is_some() {
+                    self.end_sync(Err(Failure::Store(failure)), now);
+                }
+            }
+        }
+    }
+
+    fn batch_durable(&mut self, batch: &InFlight, now: Millis) {
+        let stored = core::mem::take(&mut self.stored_events);
+        for (key, event) in stored {
+            if batch.keys.contains(&key) {
+                self.event(event);
+            } else {
+                self.stored_events.push((key, event));
+            }
+        }
+        if batch.commit {
+            self.committed = self.target.take();
+            self.delete_unneeded();
+            if self.head_checked {
+                self.end_sync(Ok(()), now);
+            } else if let Some(sync) = &mut self.sync {
+                // What was pinned is home; now see whether something newer came meanwhile.
+                sync.phase = Phase::Trust;
+                self.start_head(Class::Trust);
+            }
+        }
+        if self.sync.is_some() {
+            self.progressed(now);
+        }
+    }
+
+    /// Deletes the rows that the committed version does not need.
+    fn delete_unneeded(&mut self) {
+        let Some(committed) = &self.committed else { return };
+        let mut needed = BTreeSet::new();
+        for (collection, shelf) in committed.manifest.collections.iter().zip(&committed.shelves) {
+            let object = |kind, name| StoreKey::Object(kind, name);
+            needed.extend(
+                collection.base.dictionary.map(|d| object(ObjectKind::Dictionary, d.object.name)),
+            );
+            for page in 0..shelf.index.page_count() {
+                let page_ref = shelf.index.page(page);
+                needed.extend(page_ref.map(|p| object(ObjectKind::Layout, p.object.name)));
+                let bundles = shelf.index.bundles(page);
+                needed.extend(bundles.map(|b| object(ObjectKind::Bundle, b.name)));
+            }
+        }
+        let old: Vec<StoreKey> =
+            self.store.inventory().filter(|key| !needed.contains(key)).copied().collect();
+        if !old.is_empty() {
+            self.store.delete(old);
+        }
+    }
+
+    /// Ends the sync for everyone who asked for it.
+    pub(super) fn end_sync(&mut self, result: Result<(), Failure>, now: Millis) {
+        let Some(sync) = self.sync.take() else { return };
+        self.drop_jobs(|class, job| job.is_sync() || (class != Class::Read && job.is_any_blob()));
+        if result.is_err() {
+            self.blobs.retain(|_, blob| blob.has_readers());
+        }
+        let version = self.committed.as_ref().map(|snapshot| snapshot.manifest.version);
+        let result = result.and_then(|()| {
+            let no_snapshot = Failure::Error(crate::error::Misuse::NoSnapshot.into());
+            Ok(SyncReport {
+                version: version.ok_or(no_snapshot)?,
+                changed: sync.changed,
+                bytes_fetched: self.bytes_fetched - sync.bytes_before,
+                requests: self.requests_made - sync.requests_before,
+                bundles_reused: sync.reused,
+                elapsed_ms: now.since(sync.started),
+            })
+        });
+        self.inline.clear();
+        let progress = self.progress(now);
+        self.event(Event::Progress(progress));
+        let phase = if result.is_ok() { Phase::Complete } else { Phase::Failed };
+        self.last_phase = phase;
+        self.phase_event(phase);
+        self.outputs.push_back(Output::SyncEnded { result });
+    }
+
+    /// Bootstrap until the first bundle of a later collection is asked for.
+    fn update_phase(&mut self) {
+        let (Some(sync), Some(target)) = (&self.sync, &self.target) else { return };
+        let reached = target.order().get(sync.cursor.0).copied();
+        let past = reached.is_none_or(|at| target.class(at) != Class::Bootstrap);
+        if sync.phase == Phase::Bootstrap && past {
+            if let Some(sync) = &mut self.sync {
+                sync.phase = Phase::Collections;
+            }
+            self.phase_event(Phase::Collections);
+        }
+    }
+
+    fn phase_event(&mut self, phase: Phase) {
+        let newest = self.target.as_ref().or(self.committed.as_ref());
+        let version = newest.map(|snapshot| snapshot.manifest.version);
+        self.event(Event::Phase { phase, version });
+    }
+
+    /// Tells how far the sync is, at most ten times a second: counting walks the index.
+    pub(super) fn progressed(&mut self, now: Millis) {
+        if now.since(self.last_progress) < PROGRESS_MS {
+            return;
+        }
+        self.last_progress = now;
+        let progress = self.progress(now);
+        self.event(Event::Progress(progress));
+    }
+
+    fn progress(&mut self, now: Millis) -> Progress {
+        let Some(snapshot) = self.target.as_ref().or(self.committed.as_ref()) else {
+            return Progress::default();
+        };
+        let (bytes_total, bundles_total) = snapshot.totals();
+        let (mut bytes_done, mut bundles_done) = (0, 0);
+        for (collection, shelf) in snapshot.manifest.collections.iter().zip(&snapshot.shelves) {
+            if let Some(dictionary) = &collection.base.dictionary {
+                let key = StoreKey::Object(ObjectKind::Dictionary, dictionary.object.name);
+                let here = self.store.has(&key) || self.store.unstored(&key).is_some();
+                bytes_done += if here { dictionary.object.len } else { 0 };
+            }
+            for bundle in (0..shelf.index.page_count()).flat_map(|p| shelf.index.bundles(p)) {
+                let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
+                let stored = self.store.has(&key);
+                bundles_done += u64::from(stored);
+                if stored || self.store.unstored(&key).is_some() {
+                    bytes_done += bundle.len;
+                }
+            }
+        }
+        for fetch in self.net.fetches.values() {
+            if let What::Bundle(job) = &fetch.job.what {
+                bytes_done += job.verified_len as u64;
+            }
+        }
+        let rate = self.meter.rate(now);
+        let left = bytes_total.saturating_sub(bytes_done);
+        let eta_ms = left.saturating_mul(1000).checked_div(rate);
+        Progress { bytes_done, bytes_total, bundles_done, bundles_total, rate, eta_ms }
+    }
+}
+
+enum BundlesEnd {
+    /// All bundles of the collection are stored or queued.
+    Done,
+    /// Enough is queued for now.
+    Full,
+    /// The next one stands on a page that is not here yet.
+    Unknown,
+}
+
+fn inlined(
+    inline: &alloc::collections::BTreeMap<WireName, Rc<Vec<u8>>>,
+    object: &ObjectRef,
+) -> Option<Rc<Vec<u8>>> {
+    inline.get(&object.name).filter(|bytes| bytes.len() as u64 == object.len).cloned()
+}

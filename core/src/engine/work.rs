@@ -1,0 +1,195 @@
+//! Work: hashing, decoding and signature checks, in bounded steps that the shell asks for.
+//!
+//! One step hashes one frame, decodes one frame or checks one small object; the shell says how
+//! many bytes' worth it can spare. What a read waits for goes first.
+
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::format::layout;
+use crate::format::node::Child;
+use crate::plan::queue::Class;
+use crate::tree::verify::verify_frame;
+use crate::types::{Millis, WireName};
+
+use super::Engine;
+use super::blob::{frame_holds, is_layout_mismatch};
+use super::io::{Event, Failure, RequestId, StoreKey};
+use super::net::{Fault, What};
+
+/// Bytes of hashing that one signature check counts for.
+const SIGNATURE_COST: usize = 256 << 10;
+
+/// One step.
+#[derive(Clone, Debug)]
+pub(super) enum WorkItem {
+    /// Bytes of a body are to be verified.
+    Body(RequestId),
+    /// Rows of the store are to be verified.
+    Loaded { name: WireName, keys: Vec<StoreKey>, rows: Vec<Option<Vec<u8>>> },
+    /// A verified frame is to be decoded up to its signed identity.
+    Decode(DecodeJob),
+}
+
+/// A frame, and what it must decode to.
+#[derive(Clone, Debug)]
+pub(super) struct DecodeJob {
+    pub(super) frame: layout::Frame,
+    pub(super) wire: Rc<Vec<u8>>,
+    pub(super) child: Child,
+    pub(super) upper: Option<Vec<u8>>,
+    pub(super) dictionary: Option<WireName>,
+    pub(super) collection: String,
+}
+
+/// Steps in the order in which they are done.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WorkQueue {
+    urgent: VecDeque<WorkItem>,
+    items: VecDeque<WorkItem>,
+}
+
+impl WorkQueue {
+    pub(super) fn push(&mut self, item: WorkItem) {
+        self.items.push_back(item);
+    }
+
+    pub(super) fn push_urgent(&mut self, item: WorkItem) {
+        self.urgent.push_back(item);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.items.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<WorkItem> {
+        self.urgent.pop_front().or_else(|| self.items.pop_front())
+    }
+}
+
+impl Engine {
+    /// Does steps worth about so many bytes of hashing, at least one.
+    pub(super) fn do_work(&mut self, budget_bytes: usize, now: Millis) {
+        let mut spent = 0;
+        while spent < budget_bytes.max(1) {
+            let Some(item) = self.work.pop() else { return };
+            spent += match item {
+                WorkItem::Body(request) => self.check_body(request, now),
+                WorkItem::Loaded { name, keys, rows } => {
+                    let cost = rows.iter().flatten().map(Vec::len).sum();
+                    self.check_loaded(name, &keys, rows);
+                    cost
+                }
+                WorkItem::Decode(job) => self.decode(job),
+            };
+        }
+    }
+
+    /// Verifies what came of a body: one frame of a bundle, or a whole small object.
+    fn check_body(&mut self, request: RequestId, now: Millis) -> usize {
+        let Some(fetch) = self.net.fetches.get_mut(&request) else { return 1 };
+        if let What::Bundle(_) = &fetch.job.what {
+            return self.check_bundle(request, now);
+        }
+        if !fetch.ended {
+            return 1;
+        }
+        let body = core::mem::take(&mut fetch.body);
+        let source = fetch.source;
+        let what = fetch.job.what.clone();
+        let urgent = fetch.ticket.class() == Class::Read;
+        let cost = body.len();
+        let result = match &what {
+            What::Blob(spec) => match spec.verdict(&body) {
+                Ok(()) => {
+                    self.fetch_done(request);
+                    self.blob_fetched(spec, body);
+                    return cost;
+                }
+                Err(fault) => Err(fault),
+            },
+            What::Tile(tile) => {
+                self.fetch_done(request);
+                self.tile_came(*tile, body, source, now);
+                return cost + SIGNATURE_COST;
+            }
+            What::Checkpoint => self.checkpoint_came(&body),
+            What::Bootstrap => self.bootstrap_came(&body, source, urgent),
+            What::Bundle(_) => Ok(()),
+        };
+        match result {
+            Ok(()) => {
+                self.fetch_done(request);
+            }
+            Err(fault) => self.fetch_faulted(request, fault, now),
+        }
+        cost + SIGNATURE_COST
+    }
+
+    fn check_bundle(&mut self, request: RequestId, now: Millis) -> usize {
+        let Some(fetch) = self.net.fetches.get_mut(&request) else { return 1 };
+        let What::Bundle(job) = &mut fetch.job.what else { return 1 };
+        let Some((frame, bytes)) = job.next_frame() else {
+            return self.finish_bundle(request, now);
+        };
+        let Some(bytes) = bytes else {
+            if fetch.ended {
+                self.fetch_faulted(request, Fault::truncated(), now);
+            }
+            return 1;
+        };
+        let len = bytes.len();
+        if !frame_holds(frame, bytes) {
+            let fault = Fault::lie("peer/hash-mismatch", "the bytes are not those that are named");
+            self.fetch_faulted(request, fault, now);
+            return len;
+        }
+        job.verified_len += len;
+        job.verified_frames += 1;
+        if job.verified_frames == job.frames.len() {
+            return len + self.finish_bundle(request, now);
+        }
+        if fetch.has_whole_frame() || fetch.ended {
+            self.work.push(WorkItem::Body(request));
+        }
+        self.progressed(now);
+        len
+    }
+
+    /// Every frame has its signed name, and so has the whole as far as reads care. The end of the
+    /// body is awaited, so that one byte too many is still noticed.
+    fn finish_bundle(&mut self, request: RequestId, now: Millis) -> usize {
+        let ended = self.net.fetches.get(&request).is_some_and(|fetch| fetch.ended);
+        if ended
+            && let Some(fetch) = self.fetch_done(request)
+            && let What::Bundle(job) = fetch.job.what
+        {
+            self.bundle_came(job, now);
+        }
+        1
+    }
+
+    fn decode(&mut self, job: DecodeJob) -> usize {
+        let name = job.frame.name;
+        let plain_len = usize::try_from(job.child.plain_len).unwrap_or(usize::MAX);
+        let frame = self
+            .decoder
+            .decode(&job.wire, job.child.plain_len, job.dictionary.as_ref())
+            .and_then(|plain| verify_frame(&job.child, job.upper.as_deref(), plain));
+        match frame {
+            Ok(frame) => {
+                self.frames.insert(job.child.identity, Rc::new(frame), plain_len);
+                self.drop_blob(&name);
+            }
+            Err(error) => {
+                if is_layout_mismatch(&error) {
+                    self.event(Event::LayoutMismatch { collection: job.collection });
+                }
+                self.blob_failed(name, Failure::Error(error));
+            }
+        }
+        plain_len.saturating_mul(4)
+    }
+}

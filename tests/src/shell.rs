@@ -1,0 +1,358 @@
+//! A shell in memory: it performs what the engine asks for, one completion at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use packice_core::engine::io::{
+    Answer, ByteRange, Failure, FetchFailure, Phase, RangeQuery, ReadId, RequestId, SourceId,
+    Status, StoreBatch, StoreFailure, StoreKey, SyncReport,
+};
+use packice_core::engine::{Command, Engine, EngineConfig, Event, Input, Output};
+use packice_core::types::Millis;
+
+use crate::publication::{Publication, channel, dataset};
+
+/// What a source does with a body before it serves it; `None` is no answer at all.
+pub type Rule = Box<dyn Fn(&str, Vec<u8>) -> Result<Vec<u8>, FetchFailure>>;
+
+/// A place to fetch from.
+pub struct Source {
+    files: BTreeMap<String, Vec<u8>>,
+    rule: Rule,
+}
+
+impl Source {
+    /// Serves a publication as it is.
+    pub fn honest(publication: &Publication) -> Self {
+        Self::with_rule(publication, Box::new(|_, body| Ok(body)))
+    }
+
+    /// Serves a publication through a rule.
+    pub fn with_rule(publication: &Publication, rule: Rule) -> Self {
+        Self { files: publication.files.clone(), rule }
+    }
+
+    fn serve(&self, path: &str, range: Option<ByteRange>) -> Result<Vec<u8>, FetchFailure> {
+        let missing = FetchFailure::Status { status: 404, retry_after_ms: None };
+        let body = self.files.get(path).cloned().ok_or(missing)?;
+        let body = match range {
+            None => body,
+            Some(range) => {
+                let start = usize::try_from(range.start).expect("a small object");
+                let len = usize::try_from(range.len).expect("a small object");
+                body.get(start..start + len).ok_or(FetchFailure::WrongRange)?.to_vec()
+            }
+        };
+        (self.rule)(path, body)
+    }
+}
+
+/// A fetch that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// From where.
+    pub source: u32,
+    /// What.
+    pub path: String,
+    /// Which part.
+    pub range: Option<ByteRange>,
+    /// Body bytes that were given.
+    pub bytes: u64,
+    /// How many answers had come when it was made: equal numbers are one round trip.
+    pub round: u64,
+}
+
+/// The engine, its store and its sources.
+pub struct Shell {
+    /// The engine under test.
+    pub engine: Engine,
+    /// The rows.
+    pub store: BTreeMap<StoreKey, Vec<u8>>,
+    /// The sources by id.
+    pub sources: Vec<Source>,
+    /// All fetches so far.
+    pub requests: Vec<Request>,
+    /// All events so far.
+    pub events: Vec<Event>,
+    /// How a sync ended, newest last.
+    pub syncs: Vec<Result<SyncReport, Failure>>,
+    /// Transactions so far.
+    pub transactions: u64,
+    /// What the next transactions fail with.
+    pub store_fails: Option<StoreFailure>,
+    /// Bytes of a body that one input carries.
+    pub piece: usize,
+    /// The clock.
+    pub now: Millis,
+    answers: BTreeMap<ReadId, Result<Answer, Failure>>,
+    todo: VecDeque<Input>,
+    completions: u64,
+    next_read: u64,
+}
+
+impl Shell {
+    /// A client on an empty store.
+    pub fn new(publication: &Publication, sources: Vec<Source>) -> Self {
+        Self::on_store(publication, sources, BTreeMap::new())
+    }
+
+    /// A client on a store that an earlier one left.
+    pub fn on_store(
+        publication: &Publication,
+        sources: Vec<Source>,
+        store: BTreeMap<StoreKey, Vec<u8>>,
+    ) -> Self {
+        let config = EngineConfig {
+            dataset: dataset(),
+            channel: channel(),
+            trust: publication.trust.clone(),
+        };
+        let mut shell = Self {
+            engine: Engine::new(config, 42).expect("a trust root that holds"),
+            store,
+            sources,
+            requests: Vec::new(),
+            events: Vec::new(),
+            syncs: Vec::new(),
+            transactions: 0,
+            store_fails: None,
+            piece: 1000,
+            now: Millis(1_000_000),
+            answers: BTreeMap::new(),
+            todo: VecDeque::new(),
+            completions: 0,
+            next_read: 0,
+        };
+        for index in 0..shell.sources.len() {
+            shell.feed(Input::AddSource { name: format!("source-{index}") });
+        }
+        shell
+    }
+
+    /// Queues an input behind the completions that wait.
+    pub fn feed(&mut self, input: Input) {
+        self.todo.push_back(input);
+    }
+
+    /// Takes the next waiting input and drains the engine; `false` where nothing waited.
+    pub fn step(&mut self) -> bool {
+        let Some(input) = self.todo.pop_front() else {
+            return match self.drain() {
+                Some(until) => {
+                    self.now = self.now.max(until);
+                    self.feed(Input::Tick);
+                    true
+                }
+                None => !self.todo.is_empty(),
+            };
+        };
+        self.now = self.now.plus(1);
+        if matches!(input, Input::BodyEnd { .. } | Input::FetchFailed { .. }) {
+            self.completions += 1;
+        }
+        self.engine.handle(input, self.now);
+        self.drain();
+        true
+    }
+
+    /// Steps until nothing is left to do.
+    pub fn settle(&mut self) {
+        for _ in 0..2_000_000 {
+            if !self.step() {
+                return;
+            }
+        }
+        panic!("the engine does not come to rest");
+    }
+
+    /// Performs outputs up to a wait; the time to tick at, where there is one.
+    fn drain(&mut self) -> Option<Millis> {
+        loop {
+            match self.engine.poll_output() {
+                Output::Work => self.engine.work(64 << 10, self.now),
+                Output::Wait { until, .. } => return until,
+                output => self.perform(output),
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Fetch { request, source, target, max_bytes, .. } => {
+                self.fetch(request, source, &target.path, target.range, max_bytes);
+            }
+            Output::CancelFetch { request } => {
+                let of = |input: &Input| match input {
+                    Input::Body { request, .. }
+                    | Input::BodyEnd { request }
+                    | Input::FetchFailed { request, .. } => Some(*request),
+                    _ => None,
+                };
+                self.todo.retain(|input| of(input) != Some(request));
+                self.feed(Input::FetchFailed { request, failure: FetchFailure::Cancelled });
+            }
+            Output::Load { request, keys } => {
+                let rows = keys.iter().map(|key| self.store.get(key).cloned()).collect();
+                self.feed(Input::Loaded { request, rows });
+            }
+            Output::List { request } => {
+                let keys = self.store.keys().copied().filter(|key| *key != StoreKey::State);
+                let keys = keys.collect();
+                self.feed(Input::Listed { request, keys });
+            }
+            Output::Store { request, batch } => self.transact(request, batch),
+            Output::Event(event) => self.events.push(event),
+            Output::Answer { read, answer } => {
+                let twice = self.answers.insert(read, answer);
+                assert!(twice.is_none(), "a read was answered twice");
+            }
+            Output::SyncEnded { result } => self.syncs.push(result),
+            Output::Work | Output::Wait { .. } => {}
+        }
+    }
+
+    fn transact(&mut self, request: RequestId, batch: StoreBatch) {
+        self.transactions += 1;
+        let result = match self.store_fails {
+            Some(failure) => Err(failure),
+            None => {
+                self.store.extend(batch.puts);
+                for key in &batch.deletes {
+                    self.store.remove(key);
+                }
+                Ok(())
+            }
+        };
+        self.feed(Input::Stored { request, result });
+    }
+
+    fn fetch(
+        &mut self,
+        request: RequestId,
+        source: SourceId,
+        path: &str,
+        range: Option<ByteRange>,
+        max_bytes: u64,
+    ) {
+        let served = self.sources[source.0 as usize].serve(path, range);
+        let bytes = served.as_ref().map_or(0, |body| body.len() as u64);
+        self.requests.push(Request {
+            source: source.0,
+            path: path.into(),
+            range,
+            bytes,
+            round: self.completions,
+        });
+        match served {
+            Err(failure) => self.feed(Input::FetchFailed { request, failure }),
+            Ok(body) if body.len() as u64 > max_bytes => {
+                self.feed(Input::FetchFailed { request, failure: FetchFailure::TooLong });
+            }
+            Ok(body) => {
+                for piece in body.chunks(self.piece) {
+                    self.feed(Input::Body { request, bytes: piece.to_vec() });
+                }
+                self.feed(Input::BodyEnd { request });
+            }
+        }
+    }
+
+    /// Runs a sync to its end.
+    pub fn sync(&mut self) -> Result<SyncReport, Failure> {
+        self.feed(Input::Command(Command::Sync));
+        self.settle();
+        self.syncs.pop().expect("every sync ends")
+    }
+
+    fn read(&mut self, command: impl FnOnce(ReadId) -> Command) -> Result<Answer, Failure> {
+        let read = self.begin(command);
+        self.settle();
+        self.answers.remove(&read).expect("every read is answered")
+    }
+
+    /// Begins a read.
+    pub fn begin(&mut self, command: impl FnOnce(ReadId) -> Command) -> ReadId {
+        let read = ReadId(self.next_read);
+        self.next_read += 1;
+        self.feed(Input::Command(command(read)));
+        read
+    }
+
+    /// The answer to a read that was begun, once there is one.
+    pub fn answer(&mut self, read: ReadId) -> Option<Result<Answer, Failure>> {
+        self.answers.remove(&read)
+    }
+
+    /// Reads a key.
+    pub fn get(&mut self, collection: &str, key: &[u8]) -> Result<Answer, Failure> {
+        let (collection, key) = (collection.to_owned(), key.to_vec());
+        self.read(|read| Command::Get { read, collection, key })
+    }
+
+    /// Proves a key.
+    pub fn prove(&mut self, collection: &str, key: &[u8]) -> Result<Answer, Failure> {
+        let (collection, key) = (collection.to_owned(), key.to_vec());
+        self.read(|read| Command::Prove { read, collection, key })
+    }
+
+    /// Reads one page of a range.
+    pub fn page(&mut self, range: RangeQuery) -> Result<Answer, Failure> {
+        self.read(|read| Command::Range { read, range })
+    }
+
+    /// Reads a whole range, page by page.
+    pub fn range(&mut self, collection: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut all = Vec::new();
+        let mut query = RangeQuery {
+            collection: collection.into(),
+            start: Vec::new(),
+            end: None,
+            limit: 100,
+            at: None,
+        };
+        loop {
+            match self.page(query.clone()).expect("a page") {
+                Answer::Records { records, next, root, .. } => {
+                    all.extend(records);
+                    let Some(start) = next else { return all };
+                    query.start = start;
+                    query.at = Some(root);
+                }
+                other => panic!("a range answered {other:?}"),
+            }
+        }
+    }
+
+    /// The engine's state.
+    pub fn status(&mut self) -> Status {
+        self.feed(Input::Command(Command::Status));
+        self.settle();
+        let status = self.events.iter().rev().find_map(|event| match event {
+            Event::Status(status) => Some(status.clone()),
+            _ => None,
+        });
+        status.expect("a status event")
+    }
+
+    /// The phases of all syncs so far.
+    pub fn phases(&self) -> Vec<Phase> {
+        let phase = |event: &Event| match event {
+            Event::Phase { phase, .. } => Some(*phase),
+            _ => None,
+        };
+        self.events.iter().filter_map(phase).collect()
+    }
+
+    /// Source and code of every fault so far.
+    pub fn faults(&self) -> Vec<(String, &'static str)> {
+        let fault = |event: &Event| match event {
+            Event::Fault { source, code, .. } => Some((source.clone(), *code)),
+            _ => None,
+        };
+        self.events.iter().filter_map(fault).collect()
+    }
+
+    /// Takes the store away, as a closed tab leaves it.
+    pub fn close(self) -> BTreeMap<StoreKey, Vec<u8>> {
+        self.store
+    }
+}
