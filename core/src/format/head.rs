@@ -1,4 +1,4 @@
-//! The head state (docs/spec/head.md): an entry of the release log.
+//! The head state (docs/spec/head-state.md): an entry of the release log.
 //!
 //! Every entry carries the complete state, so that being in the log is not being current: only
 //! the last entry of a checkpoint speaks. A withdrawn release is one that the last entry does not

@@ -1,7 +1,7 @@
 //! Who is believed, and why: trust roots, checkpoints, the release log and its proofs.
 //!
 //! In scope: pure checks over bytes and what a client keeps of them. Out of scope: fetching,
-//! storing, clocks. Specification: docs/spec/trust-root.md, checkpoint.md, head.md, log.md and
+//! storing, clocks. Specification: docs/spec/trust-root.md, checkpoint.md, head-state.md, log.md and
 //! trust-state.md.
 //!
 //! | module | what |

@@ -1,6 +1,9 @@
 //! Tests of trust: each algorithm beside a slow oracle, published vectors, independent
 //! implementations, and what an attacker would try.
 
+// Sizes of logs in tests are small.
+#![allow(clippy::cast_possible_truncation)]
+
 mod accept;
 mod append;
 mod formats;
