@@ -164,6 +164,8 @@ fn channels_are_named_once_and_in_order() {
     assert_eq!(code(&|head| head.channels[1] = head.channels[0].clone()), "format/order");
     assert_eq!(code(&|head| head.channels[0].manifest.len = 0), "format/invalid");
     assert_eq!(code(&|head| head.channels[0].manifest.len = 1 << 30), "format/too-large");
+    assert_eq!(code(&|head| head.channels[1].version = Version(0)), "format/invalid");
+    assert_eq!(code(&|head| head.trust_root_version = 0), "format/invalid");
     assert_eq!(code(&|head| head.channels.clear()), "ok");
 }
 
@@ -238,7 +240,8 @@ fn any_role() -> impl Strategy<Value = Role> {
 prop_compose! {
     fn any_root()(
         version in 1..u64::MAX >> 8, root in any_role(), release in any_role(),
-        stale_ms in 0..u64::MAX >> 8, size in prop::option::of(0..u64::MAX >> 8), hash in any_hash(),
+        stale_ms in 0..u64::MAX >> 8, size in prop::option::of(0..u64::MAX >> 8),
+        hash in any_hash(),
     ) -> TrustRoot {
         let origin = String::from("log.example/x");
         let floor = size.map(|size| Floor { origin: origin.clone(), size, root: LogHash(hash) });

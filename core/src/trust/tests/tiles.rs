@@ -258,7 +258,9 @@ proptest! {
     }
 
     #[test]
-    fn far_sizes_need_few_tiles_and_do_not_panic(seen: u64, size: u64, a in 0u32..64, b in 0u32..64) {
+    fn far_sizes_need_few_tiles_and_do_not_panic(
+        seen: u64, size: u64, a in 0u32..64, b in 0u32..64,
+    ) {
         let (seen, size) = (seen >> a, size >> b);
         let tiles = consistency_tiles(seen, size);
         prop_assert!(tiles.len() <= 8);
