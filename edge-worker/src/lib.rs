@@ -1,6 +1,6 @@
 //! The edge of Packice: a Worker that serves verified objects and takes authenticated uploads.
 //!
-//! In scope: the HTTP API of docs/ARCHITECTURE.md under `/v1/{dataset}/…`, over one R2 bucket
+//! In scope: the HTTP API of docs/spec/http.md under `/v1/{dataset}/…`, over one R2 bucket
 //! with the data centre's cache in front. Out of scope: keys. The edge signs nothing and is
 //! trusted with nothing but availability: clients verify every byte, and a pointer moves only
 //! after the core has checked signatures and growth.
@@ -9,9 +9,9 @@
 //!
 //! `route` reads method and path. For a read, `respond` says what to fetch and, once size and tag
 //! are known, what to answer; for a write, `upload`, `pointer` and `verify` say what must hold.
-//! All of these are pure and tested natively. The shell is four files that only exist on workerd:
-//! `serve` and `publish` (the order of steps), `store` (R2), `cache` (Cache API); this file turns
-//! requests and replies into plain data and back.
+//! All of these are pure and tested natively. The shell is five files that only exist on workerd:
+//! `shell` (requests into plain data, replies into responses), `serve` and `publish` (the order of
+//! steps), `store` (R2), `cache` (Cache API).
 //!
 //! # What an attacker could try here
 //!
