@@ -205,9 +205,10 @@ impl<K: Ord> Set<K> {
 
 impl<K: Ord> Extend<K> for Set<K> {
     fn extend<T: IntoIterator<Item = K>>(&mut self, keys: T) {
-        self.keys.extend(keys);
-        self.keys.sort_unstable();
-        self.keys.dedup();
+        // No sort: its code is larger than all of this file, and keys come nearly in order.
+        for key in keys {
+            self.insert(key);
+        }
     }
 }
 

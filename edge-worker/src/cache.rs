@@ -1,7 +1,8 @@
 //! The one file that touches the Cache API: this data centre's cache in front of the store.
 //!
 //! Kept are whole 200s of immutable objects and, for their few seconds, of pointers; the cache
-//! itself cuts ranges out of them. A cache that fails is a miss.
+//! itself cuts ranges out of them. A range that misses is not kept: its object comes in when
+//! somebody reads it whole. A cache that fails is a miss.
 //!
 //! How old a pointer can get: a PUT forgets the pointer in its own data centre, but a read that
 //! was under way may put the old one back. So an entry tells when its read of the store began

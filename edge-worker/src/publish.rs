@@ -10,7 +10,7 @@ use worker::{Request, console_error};
 use crate::cache;
 use crate::headers::RequestHeaders;
 use crate::log;
-use crate::pointer::{self, PointerMark, Precondition, Swap};
+use crate::pointer::{self, PointerMark, Precondition, StoredPointer, Swap};
 use crate::problem::{Problem, ProblemCode};
 use crate::reply::Reply;
 use crate::resource::Resource;
@@ -104,7 +104,7 @@ async fn gather(
     new: &[u8],
 ) -> Result<Evidence, Problem> {
     // Every head state tells of all channels, so the dataset's newest speaks for this one too.
-    let newest = pointer::newest(store.pointers(dataset).await?);
+    let newest = newest_pointer(store, dataset).await?;
     let old = match newest {
         Some(newest) if newest.key != key => store.read(&newest.key).await?,
         Some(_) | None => current,
@@ -144,9 +144,22 @@ async fn trust_roots(store: &Store, dataset: &Name) -> Result<Vec<Vec<u8>>, Prob
     Ok(roots)
 }
 
+/// The dataset's newest pointer.
+async fn newest_pointer(store: &Store, dataset: &Name) -> Result<Option<StoredPointer>, Problem> {
+    let mut pointers = Vec::new();
+    for (key, mark) in store.pointers(dataset).await? {
+        let mark = match mark {
+            Some(mark) => Some(mark),
+            None => store.read(&key).await?.and_then(|stored| verify::mark(&stored.bytes)),
+        };
+        pointers.extend(mark.map(|mark| StoredPointer { key, mark }));
+    }
+    Ok(pointer::newest(pointers))
+}
+
 /// The size of the log that the dataset's newest pointer stands at; 0 before the first.
 pub(crate) async fn settled_size(store: &Store, dataset: &Name) -> Result<u64, Problem> {
-    let newest = pointer::newest(store.pointers(dataset).await?);
+    let newest = newest_pointer(store, dataset).await?;
     Ok(newest.map_or(0, |newest| newest.mark.log_size))
 }
 

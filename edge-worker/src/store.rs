@@ -1,8 +1,8 @@
 //! The one file that touches R2.
 //!
-//! In scope: reads that pass bodies through, conditional writes, where a
-//! dataset's pointers stand. Out of scope: what any of it means. Every failure is logged here
-//! with its operation and key, and goes up as an error; nothing panics.
+//! In scope: reads that pass bodies through, conditional writes, where a dataset's pointers stand.
+//! Out of scope: what any of it means. Every failure is logged here with its operation and key,
+//! and goes up as an error; nothing panics.
 
 use std::fmt::Display;
 
@@ -13,7 +13,7 @@ use worker::{
 
 use crate::limits::MAX_STORED_LEN;
 use crate::log;
-use crate::pointer::{PointerMark, StoredPointer, Swap};
+use crate::pointer::{PointerMark, Swap};
 use crate::problem::{Problem, ProblemCode};
 use crate::range::{RangeSpec, Span};
 use crate::reply::Extent;
@@ -152,8 +152,12 @@ impl Store {
         Ok(object.map(|object| object.etag()))
     }
 
-    /// The dataset's pointers, and where each stands.
-    pub(crate) async fn pointers(&self, dataset: &Name) -> Result<Vec<StoredPointer>, StoreError> {
+    /// The keys of the dataset's pointers, and where each stands as far as its metadata tell: an
+    /// object that came into the bucket by other means than a move has none.
+    pub(crate) async fn pointers(
+        &self,
+        dataset: &Name,
+    ) -> Result<Vec<(String, Option<PointerMark>)>, StoreError> {
         let prefix = bootstrap_prefix(dataset);
         let mut pointers = Vec::new();
         let mut cursor: Option<String> = None;
@@ -168,8 +172,7 @@ impl Store {
                 let metadata = object.custom_metadata();
                 let metadata = metadata.map_err(|error| failed("list", &prefix, error))?;
                 let mark = metadata.get(MARK).and_then(|mark| PointerMark::parse(mark));
-                let mark = mark.ok_or_else(|| failed("list", &object.key(), "no mark"))?;
-                pointers.push(StoredPointer { key: object.key(), mark });
+                pointers.push((object.key(), mark));
             }
             cursor = page.cursor().filter(|_| page.truncated());
             if cursor.is_none() {

@@ -6,7 +6,9 @@
 
 use packice_core::error::{Error, TrustError};
 use packice_core::format::bootstrap::Bootstrap;
+use packice_core::format::head::Head;
 use packice_core::format::manifest::Manifest;
+use packice_core::format::note::Checkpoint;
 use packice_core::limits::MAX_KEPT_TRUST_CHAIN;
 use packice_core::trust::append::{
     self, PointerMove, PointerRequest, check_pointer_move, pointer_tiles,
@@ -14,6 +16,7 @@ use packice_core::trust::append::{
 use packice_core::trust::tiles::TileRef;
 use packice_core::types::{Name, ObjectKind, ObjectRef};
 
+use crate::pointer::PointerMark;
 use crate::problem::{Problem, ProblemCode};
 use crate::resource::Resource;
 
@@ -60,6 +63,14 @@ pub fn checkpoint_text(bootstrap: &[u8]) -> Result<Vec<u8>, Problem> {
         // It was parsed before it was stored: the fault is ours.
         Err(error) => Err(Problem::new(ProblemCode::Internal, error.to_string())),
     }
+}
+
+/// Where a stored bootstrap stands; `None` for bytes that are none.
+pub fn mark(bootstrap: &[u8]) -> Option<PointerMark> {
+    let bootstrap = Bootstrap::parse(bootstrap).ok()?;
+    let log_size = Checkpoint::parse(&bootstrap.checkpoint).ok()?.size;
+    let trust_root_version = Head::parse(&bootstrap.head).ok()?.trust_root_version;
+    Some(PointerMark { trust_root_version, log_size })
 }
 
 /// The tiles that must be in the store before the pointer moves to a bootstrap.

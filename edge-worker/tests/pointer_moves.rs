@@ -38,6 +38,8 @@ fn a_pointer_follows_its_log_one_entry_at_a_time() {
     let third = log.release(&[("stable", 3)]);
     let mark = |log_size| Ok(PointerMark { trust_root_version: 1, log_size });
     assert_eq!(check(&first, None), mark(1));
+    assert_eq!(Ok(verify::mark(&first.bootstrap)), mark(1).map(Some));
+    assert_eq!(verify::mark(b"nonsense"), None);
     assert_eq!(check(&second, Some(&first)), mark(2));
     assert_eq!(check(&second.with_inlined(b"more"), Some(&second)), mark(2));
     assert_eq!(reason(check(&third, Some(&first))), "trust/wrong-log-size");
@@ -190,7 +192,8 @@ fn release_json(release: &Release) -> Value {
         |(tile, bytes)| json!({ "path": format!("log/{}", tile.path()), "bytes": hex(bytes) }),
     );
     let objects = release.objects.iter().map(|(kind, bytes)| {
-        json!({ "path": format!("{}/{}", kind.as_str(), reference(bytes).name), "bytes": hex(bytes) })
+        let path = format!("{}/{}", kind.as_str(), reference(bytes).name);
+        json!({ "path": path, "bytes": hex(bytes) })
     });
     json!({
         "bootstrap": hex(&release.bootstrap),

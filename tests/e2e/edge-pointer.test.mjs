@@ -24,7 +24,7 @@ function edgeTest(name, run) {
     const edge = await startEdge({ tokenHashes: `alpha=${blake3(TOKEN)}` });
     const client = new Client(edge);
     try {
-      await run(new Publisher(client));
+      await run(new Publisher(client), edge);
       await client.close();
     } finally {
       await edge.close();
@@ -277,6 +277,21 @@ edgeTest('tiles can be replaced until a signed checkpoint covers them', async (e
   assertProblem(empty, 422, 'check-failed');
   const ragged = await edge.put('/v1/alpha/log/tile/entries/000.p/3', Buffer.from([0, 9, 1]));
   assertProblem(ragged, 422, 'check-failed');
+});
+
+edgeTest('a pointer that came by other means than a move stands', async (edge, { miniflare }) => {
+  const etag = await edge.begin();
+  const bucket = await miniflare.getR2Bucket('OBJECTS');
+  await bucket.put('alpha/bootstrap/stable', bootstrap('first'));
+  const [{ path, bytes: hex }] = release('first').tiles;
+  const settled = await edge.get(`/v1/alpha/${path}`);
+  assert.equal(settled.headers['cache-control'], 'public, max-age=31536000, immutable');
+  assertProblem(await edge.put(`/v1/alpha/${path}`, Buffer.alloc(hex.length / 2)), 409, 'conflict');
+  await edge.upload('second');
+  assert.equal((await edge.move('second', { 'if-match': etag })).status, 204);
+  await bucket.put('alpha/bootstrap/damaged', 'nonsense');
+  assertProblem(await edge.get('/v1/alpha/bootstrap/none'), 404, 'not-found');
+  assert.equal((await edge.get(`/v1/alpha/${path}`)).status, 200);
 });
 
 edgeTest('the same tile and trust root sent many times at once are no conflict', async (edge) => {
