@@ -5,7 +5,7 @@
 //!
 //! | output | completion |
 //! | --- | --- |
-//! | [`Output::Fetch`] | any number of [`Input::Body`], then one [`Input::BodyEnd`] or [`Input::FetchFailed`] |
+//! | [`Output::Fetch`] | [`Input::Body`]s, then [`Input::BodyEnd`] or [`Input::FetchFailed`] |
 //! | [`Output::CancelFetch`] | none of its own; the fetch still gets its one completion |
 //! | [`Output::Load`] | [`Input::Loaded`] |
 //! | [`Output::List`] | [`Input::Listed`] |

@@ -25,7 +25,7 @@ enum Allowed {
 
 /// The layers of core, lowest first: a module may use its own layer and those below.
 const LAYERS: &[&[&str]] = &[
-    &["types", "limits", "error"],
+    &["types", "limits", "map", "error"],
     &["hash", "codec", "format"],
     &["tree", "trust", "frame", "delta"],
     &["plan"],

@@ -9,6 +9,7 @@ mod metadata;
 mod papers;
 mod sources;
 mod text;
+mod walk;
 
 use std::collections::BTreeSet;
 
@@ -50,6 +51,7 @@ const CHECKS: &[Check] = &[
     Check { name: "source-size", run: sources::sizes, compiles: false },
     Check { name: "readme-crates", run: papers::readme_crates, compiles: false },
     Check { name: "markdown-links", run: papers::links, compiles: false },
+    Check { name: "architecture-walk", run: walk::steps, compiles: false },
     Check { name: "types", run: papers::types, compiles: false },
     Check { name: "fmt", run: builds::fmt, compiles: false },
     Check { name: "core-no-std", run: builds::no_std, compiles: true },
