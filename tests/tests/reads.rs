@@ -1,7 +1,6 @@
 //! Reads before, during and after a sync: what they answer and what they cost.
 
-// Tests look for one variant among many.
-#![allow(clippy::wildcard_enum_match_arm)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one case")]
 
 use packice_core::engine::io::{Answer, Failure, RangeQuery, UnknownReason};
 use packice_core::engine::{Command, Input};

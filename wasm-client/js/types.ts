@@ -19,7 +19,8 @@ export interface OpenOptions {
   channel?: string;
   /**
    * Where the engine runs: `"worker"` (a dedicated worker, the default where there is one) or
-   * `"in-place"` (service workers, and wherever a worker cannot be started).
+   * `"in-place"` (the default where there is none, such as Node). A service worker may not
+   * import code when it runs: there, import `open` from `packice/in-place`.
    */
   run?: "worker" | "in-place";
   /** For bundlers that move files: starts the worker from `packice/worker`. */
@@ -28,6 +29,11 @@ export interface OpenOptions {
   wasmUrl?: string | URL;
   /** The database's name; `"packice/{dataset}"` when left out. */
   database?: string;
+  /**
+   * Where verified objects are kept: `"indexeddb"` (the default where there is one) or
+   * `"memory"` (gone on close).
+   */
+  store?: "indexeddb" | "memory";
 }
 
 /** What a read can answer. `unknown` means: not held here, and not to be had right now. */
@@ -87,7 +93,14 @@ export interface CollectionStatus {
   complete: boolean;
 }
 
-export type Phase = "idle" | "trust" | "bootstrap" | "collections" | "commit" | "complete" | "failed";
+export type Phase =
+  | "idle"
+  | "trust"
+  | "bootstrap"
+  | "collections"
+  | "commit"
+  | "complete"
+  | "failed";
 
 export interface Status {
   dataset: string;
@@ -97,8 +110,6 @@ export interface Status {
   version: number | null;
   /** True once every object of that version is stored and committed. */
   stored: boolean;
-  /** True when an idle audit has decoded every frame up to the signed root. */
-  audited: boolean;
   collections: CollectionStatus[];
   sources: SourceStatus[];
   /** Since open(). */
@@ -111,7 +122,7 @@ export interface Status {
 export interface SourceStatus {
   name: string;
   url: string;
-  state: "unused" | "ok" | "backing-off" | "banned";
+  state: "unused" | "ok" | "backing-off" | "banned" | "removed";
   bytes: number;
   requests: number;
   faults: number;
@@ -148,19 +159,26 @@ export interface Events {
   };
   /** A bundle's state changed: what a map of the data set is drawn from. */
   bundle: { collection: string; index: number; total: number; state: "fetching" | "stored" };
-  /** A source misbehaved: its name, what it did, and with which object. */
+  /** A source misbehaved or failed: its name, what it did, and with which object. */
   fault: { source: string; code: string; object: string; detail: string };
+  /** A row of the local database is not what its name says; it counts as missing. */
+  damaged: { object: string };
+  /** What the publisher signed does not lead to the root it signed: the publisher's own fault. */
+  mismatch: { collection: string };
 }
 
-/** Every error the package throws. `code` is stable; messages are for people. */
-export declare class PackiceError extends Error {
-  /** Such as `trust/bad-signature`, `peer/hash-mismatch`, `store/quota`, `misuse/unknown-collection`. */
-  readonly code: string;
-}
-
+/** One data set, open. Every rejection is a `PackiceError`. */
 export interface Dataset {
   get(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Lookup>;
-  getMany(collection: string, keys: (string | Uint8Array)[], options?: ReadOptions): Promise<Lookup[]>;
+  getMany(
+    collection: string,
+    keys: (string | Uint8Array)[],
+    options?: ReadOptions,
+  ): Promise<Lookup[]>;
+  /**
+   * Entries in key order, of one version, read a page at a time and one page ahead of the loop.
+   * Throws `read/version-changed` where a newer version takes over: begin again.
+   */
   range(collection: string, options?: RangeOptions): AsyncIterableIterator<Entry>;
   proof(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Proof>;
   status(): Promise<Status>;
@@ -169,6 +187,15 @@ export interface Dataset {
   on<K extends keyof Events>(name: K, callback: (event: Events[K]) => void): () => void;
   /** Stops all work and frees the worker; pending calls reject with `misuse/closed`. */
   close(): Promise<void>;
+}
+
+export interface DestroyOptions {
+  /** The data set's name. */
+  dataset: string;
+  /** The database's name; `"packice/{dataset}"` when left out. */
+  database?: string;
+  /** Where the wasm file is, when it is not beside the module. */
+  wasmUrl?: string | URL;
 }
 
 /** Opens the local store and returns at once; fetches nothing until a read or `sync()` asks. */

@@ -3,7 +3,6 @@
 //! A blob is a small object or one frame. Whoever wants it asks again after it was woken; what
 //! comes from the store is checked against its name as if it came from a stranger.
 
-use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec;
@@ -12,6 +11,7 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::format::layout;
 use crate::hash;
+use crate::map::Set;
 use crate::plan::queue::Class;
 use crate::types::{ObjectKind, ObjectRef, WireName};
 
@@ -96,7 +96,7 @@ pub(super) struct Blob {
     class: Class,
     /// Whether the network may be asked when the store does not have it.
     network: bool,
-    readers: BTreeSet<ReadId>,
+    readers: Set<ReadId>,
 }
 
 impl Blob {

@@ -2,13 +2,13 @@
 //!
 //! Bounded by bytes: what a client keeps in memory does not grow with the data set.
 
-use alloc::collections::BTreeMap;
+use crate::map::Map;
 use alloc::rc::Rc;
 
 /// Values by key under a budget of bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Cache<K, V> {
-    entries: BTreeMap<K, Entry<V>>,
+    entries: Map<K, Entry<V>>,
     budget: usize,
     used: usize,
     clock: u64,
@@ -23,7 +23,7 @@ struct Entry<V> {
 
 impl<K: Ord + Copy, V> Cache<K, V> {
     pub(super) fn new(budget: usize) -> Self {
-        Self { entries: BTreeMap::new(), budget, used: 0, clock: 0 }
+        Self { entries: Map::new(), budget, used: 0, clock: 0 }
     }
 
     pub(super) fn fetch(&mut self, key: K) -> Option<Rc<V>> {

@@ -4,7 +4,6 @@
 //! pinned target, with the news that there is nothing newer, or with the last source's fault.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -12,6 +11,7 @@ use crate::format::bootstrap::Bootstrap;
 use crate::format::manifest::Manifest;
 use crate::format::note::Checkpoint;
 use crate::hash;
+use crate::map::Map;
 use crate::plan::queue::Class;
 use crate::plan::sources::{Severity, SourceId};
 use crate::trust::accept::{Accepted, Offer, Pending as PendingProof, Seen};
@@ -102,7 +102,7 @@ impl Engine {
 
     fn take_inline(&mut self, bootstrap: Bootstrap) {
         let named = |bytes: Vec<u8>| (hash::wire_name(&bytes), alloc::rc::Rc::new(bytes));
-        self.inline = bootstrap.objects.into_iter().map(named).collect::<BTreeMap<_, _>>();
+        self.inline = bootstrap.objects.into_iter().map(named).collect::<Map<_, _>>();
     }
 
     /// Tiles prove themselves only together, against the root seen before and the signed one.

@@ -5,7 +5,7 @@
 //!
 //! | output | completion |
 //! | --- | --- |
-//! | [`Output::Fetch`] | any number of [`Input::Body`], then one [`Input::BodyEnd`] or [`Input::FetchFailed`] |
+//! | [`Output::Fetch`] | [`Input::Body`]s, then [`Input::BodyEnd`] or [`Input::FetchFailed`] |
 //! | [`Output::CancelFetch`] | none of its own; the fetch still gets its one completion |
 //! | [`Output::Load`] | [`Input::Loaded`] |
 //! | [`Output::List`] | [`Input::Listed`] |
@@ -18,6 +18,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::Error;
+use crate::format::manifest::Params;
 use crate::types::{Identity, Millis, ObjectKind, Version, WireName};
 
 pub use crate::plan::sources::{SourceId, SourceState, SourceStatus};
@@ -561,6 +562,8 @@ pub struct CollectionStatus {
     pub priority: u8,
     /// Whether it allows lazy reads.
     pub lazy: bool,
+    /// How its tree is cut.
+    pub params: Params,
     /// Records in all.
     pub records: u64,
     /// The signed root.

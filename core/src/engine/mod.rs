@@ -25,17 +25,16 @@ mod state;
 mod status;
 mod store;
 mod sync;
-#[cfg(test)]
-mod tests;
 mod work;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::error::{Error, TrustError};
 use crate::frame::Decoder;
+use crate::map::{Map, Set};
 use crate::plan::meter::Meter;
 use crate::plan::sources::Sources;
 use crate::tree::verify::VerifiedFrame;
@@ -101,17 +100,17 @@ pub struct Engine {
     target_renewed: bool,
     proof_source: Option<io::SourceId>,
     /// Names of the directories that are being adopted.
-    directories: BTreeSet<WireName>,
-    inline: BTreeMap<WireName, Rc<Vec<u8>>>,
+    directories: Set<WireName>,
+    inline: Map<WireName, Rc<Vec<u8>>>,
 
     sync: Option<Sync>,
     last_phase: Phase,
     stored_events: Vec<(StoreKey, Event)>,
     last_progress: Millis,
-    reads: BTreeMap<ReadId, Read>,
+    reads: Map<ReadId, Read>,
     ready_reads: VecDeque<ReadId>,
 
-    blobs: BTreeMap<WireName, Blob>,
+    blobs: Map<WireName, Blob>,
     frames: Cache<Identity, VerifiedFrame>,
     bundles: Cache<WireName, Vec<u8>>,
     decoder: Decoder,
@@ -124,7 +123,7 @@ pub struct Engine {
 
     work: WorkQueue,
     outputs: VecDeque<Output>,
-    pending: BTreeMap<RequestId, Pending>,
+    pending: Map<RequestId, Pending>,
     next_request: u64,
 }
 
@@ -147,15 +146,15 @@ impl Engine {
             head_checked: false,
             target_renewed: false,
             proof_source: None,
-            directories: BTreeSet::new(),
-            inline: BTreeMap::new(),
+            directories: Set::new(),
+            inline: Map::new(),
             sync: None,
             last_phase: Phase::Idle,
             stored_events: Vec::new(),
             last_progress: Millis(0),
-            reads: BTreeMap::new(),
+            reads: Map::new(),
             ready_reads: VecDeque::new(),
-            blobs: BTreeMap::new(),
+            blobs: Map::new(),
             frames: Cache::new(FRAME_CACHE_BYTES),
             bundles: Cache::new(BUNDLE_CACHE_BYTES),
             decoder: Decoder::new(),
@@ -167,7 +166,7 @@ impl Engine {
             requests_made: 0,
             work: WorkQueue::default(),
             outputs: VecDeque::new(),
-            pending: BTreeMap::new(),
+            pending: Map::new(),
             next_request: 0,
         };
         let request = engine.request(Pending::State);

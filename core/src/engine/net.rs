@@ -5,7 +5,6 @@
 //! connection broke is kept, and the rest is asked for by range. An attacker who serves a body
 //! without end is cut off at the signed length.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,6 +12,7 @@ use alloc::vec::Vec;
 use crate::error::{Error, TrustError};
 use crate::format::layout;
 use crate::limits::{MAX_BOOTSTRAP_LEN, MAX_CHECKPOINT_LEN};
+use crate::map::{Map, Set};
 use crate::plan::queue::{Class, Queue, Ticket};
 use crate::plan::sources::{Choice, Severity, SourceId};
 use crate::trust::tiles::TileRef;
@@ -130,16 +130,16 @@ pub(super) struct Fetch {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Net {
     pub(super) queue: Queue<Job>,
-    pub(super) fetches: BTreeMap<RequestId, Fetch>,
+    pub(super) fetches: Map<RequestId, Fetch>,
     /// Fetches that were given up and whose completion is still to come.
-    cancelled: BTreeSet<RequestId>,
+    cancelled: Set<RequestId>,
     /// When a source that everybody waits for may be asked again.
     pub(super) wake: Option<Millis>,
 }
 
 impl Net {
     /// Bundles that wait or are on their way.
-    pub(super) fn bundles(&self) -> BTreeSet<WireName> {
+    pub(super) fn bundles(&self) -> Set<WireName> {
         let flying = self.fetches.values().map(|fetch| &fetch.job.what);
         flying
             .chain(self.queue.iter().map(|job| &job.what))

@@ -10,6 +10,7 @@ use crate::format::head::Channel;
 use crate::format::layout::{Directory, Page};
 use crate::format::manifest::{Collection, Manifest};
 use crate::hash;
+use crate::map::Set;
 use crate::plan::queue::Class;
 use crate::tree::index::Index;
 use crate::types::{Name, ObjectRef, WireName};
@@ -88,9 +89,9 @@ impl Snapshot {
 
     /// The collections' numbers in the order in which they are fetched.
     pub(super) fn order(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.manifest.collections.len()).collect();
-        order.sort_by_key(|at| self.manifest.collections.get(*at).map(|c| c.priority));
-        order
+        let collections = self.manifest.collections.iter().enumerate();
+        let order: Set<(u8, usize)> = collections.map(|(at, c)| (c.priority, at)).collect();
+        order.iter().map(|(_, at)| *at).collect()
     }
 
     /// The class that a collection's objects are fetched in.

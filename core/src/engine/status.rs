@@ -57,6 +57,7 @@ impl Engine {
             name: String::from(collection.name.as_str()),
             priority: collection.priority,
             lazy: collection.lazy,
+            params: collection.params,
             records: collection.tree.records,
             root: collection.tree.root,
             plain_bytes: collection.tree.plain_len,

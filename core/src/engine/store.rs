@@ -4,7 +4,7 @@
 //! browser more than the bytes do; a commit is a transaction of its own, after every row it
 //! speaks of is durable.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::map::{Map, Set};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -17,9 +17,9 @@ const BATCH_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug, Default)]
 pub(super) struct StoreDesk {
     /// The rows known to be there; `None` while nobody asked.
-    inventory: Option<BTreeSet<StoreKey>>,
+    inventory: Option<Set<StoreKey>>,
     /// Verified rows that are not durable yet.
-    rows: BTreeMap<StoreKey, Rc<Vec<u8>>>,
+    rows: Map<StoreKey, Rc<Vec<u8>>>,
     /// Those of them that wait, in the order in which they came.
     waiting: Vec<StoreKey>,
     waiting_bytes: usize,

@@ -4,11 +4,11 @@
 //! At-least-once transfer, exactly-once visible commit: until the commit is durable the old
 //! version serves every read, and after a crash the sync goes on from the rows that were stored.
 
-use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use crate::map::{Map, Set};
 use crate::plan::queue::Class;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 
@@ -268,7 +268,7 @@ impl Engine {
         &mut self,
         at: usize,
         next: &mut u64,
-        flying: &mut BTreeSet<WireName>,
+        flying: &mut Set<WireName>,
     ) -> BundlesEnd {
         let Some(target) = &self.target else { return BundlesEnd::Done };
         let (Some(collection), Some(shelf)) =
@@ -364,7 +364,7 @@ impl Engine {
     /// Deletes the rows that the committed version does not need.
     fn delete_unneeded(&mut self) {
         let Some(committed) = &self.committed else { return };
-        let mut needed = BTreeSet::new();
+        let mut needed = Set::new();
         for (collection, shelf) in committed.manifest.collections.iter().zip(&committed.shelves) {
             let object = |kind, name| StoreKey::Object(kind, name);
             needed.extend(
@@ -483,9 +483,6 @@ enum BundlesEnd {
     Unknown,
 }
 
-fn inlined(
-    inline: &alloc::collections::BTreeMap<WireName, Rc<Vec<u8>>>,
-    object: &ObjectRef,
-) -> Option<Rc<Vec<u8>>> {
+fn inlined(inline: &Map<WireName, Rc<Vec<u8>>>, object: &ObjectRef) -> Option<Rc<Vec<u8>>> {
     inline.get(&object.name).filter(|bytes| bytes.len() as u64 == object.len).cloned()
 }

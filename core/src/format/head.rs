@@ -1,4 +1,4 @@
-//! The head state (docs/spec/head.md): an entry of the release log.
+//! The head state (docs/spec/head-state.md): an entry of the release log.
 //!
 //! Every entry carries the complete state, so that being in the log is not being current: only
 //! the last entry of a checkpoint speaks. A withdrawn release is one that the last entry does not
@@ -56,13 +56,13 @@ impl Head {
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::with_magic(bytes, MAGIC, "head state", MAX_HEAD_LEN)?;
         let dataset = r.name("dataset")?;
-        let trust_root_version = r.number("trust root version", u64::MAX >> 8)?;
+        let trust_root_version = read_version(&mut r, "trust root version")?;
         let count = r.count("channels", MAX_CHANNELS)?;
         let mut channels: Vec<Channel> = Vec::new();
         for _ in 0..count {
             let channel = Channel {
                 name: r.name("channel")?,
-                version: Version(r.number("channel version", u64::MAX >> 8)?),
+                version: Version(read_version(&mut r, "channel version")?),
                 manifest: r.object("manifest", MAX_MANIFEST_LEN)?,
             };
             if channels.last().is_some_and(|last| last.name >= channel.name) {
@@ -92,5 +92,13 @@ impl Head {
         w.number(self.policy.keep_versions);
         w.number(self.policy.keep_ms);
         w.finish()
+    }
+}
+
+/// Versions count from 1.
+fn read_version(r: &mut Reader<'_>, field: &'static str) -> Result<u64, Error> {
+    match r.number(field, u64::MAX >> 8)? {
+        0 => Err(FormatError::Invalid { field, value: 0 }.into()),
+        version => Ok(version),
     }
 }

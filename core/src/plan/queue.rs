@@ -4,7 +4,7 @@
 //! Within a class the first to come is the first to go. A job that goes back after a failed try
 //! keeps its ticket, and with it its place.
 
-use alloc::collections::BTreeMap;
+use crate::map::Map;
 
 /// What a job is for; the order of the variants is the order of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,13 +36,13 @@ impl Ticket {
 /// Jobs in the order of service.
 #[derive(Clone, Debug)]
 pub struct Queue<T> {
-    jobs: BTreeMap<Ticket, T>,
+    jobs: Map<Ticket, T>,
     next: u64,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self { jobs: BTreeMap::new(), next: 0 }
+        Self { jobs: Map::new(), next: 0 }
     }
 }
 

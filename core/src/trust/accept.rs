@@ -351,10 +351,3 @@ pub(crate) fn check_size(offered: Seen, seen: Seen) -> Result<(), Error> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-use super::testing;
-
-#[cfg(test)]
-#[path = "accept_tests.rs"]
-mod tests;

@@ -1,8 +1,8 @@
 //! Who is believed, and why: trust roots, checkpoints, the release log and its proofs.
 //!
 //! In scope: pure checks over bytes and what a client keeps of them. Out of scope: fetching,
-//! storing, clocks. Specification: docs/spec/trust-root.md, checkpoint.md, head.md, log.md and
-//! trust-state.md.
+//! storing, clocks. Specification: docs/spec/trust-root.md, checkpoint.md, head-state.md, log.md
+//! and trust-state.md.
 //!
 //! | module | what |
 //! | --- | --- |
@@ -31,4 +31,4 @@ pub mod signature;
 pub mod tiles;
 
 #[cfg(test)]
-mod testing;
+mod tests;

@@ -4,14 +4,15 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::log::Frontier;
-use super::sign::{Seed, add_cosignature, grow, grow_tiles, open_tiles, public_key};
-use super::sign::{sign_checkpoint, sign_trust_root};
-use super::tiles::TileRef;
 use crate::format::bootstrap::Bootstrap;
 use crate::format::head::{Channel, Head, Policy};
 use crate::format::trust_root::{Role, Staleness, TrustRoot, WitnessPolicy};
 use crate::hash;
+use crate::trust::accept::Seen;
+use crate::trust::log::Frontier;
+use crate::trust::sign::{Seed, add_cosignature, grow, grow_tiles, open_tiles, public_key};
+use crate::trust::sign::{sign_checkpoint, sign_trust_root};
+use crate::trust::tiles::TileRef;
 use crate::types::{Name, ObjectRef, Version};
 
 pub(crate) const ORIGIN: &str = "packice.example/tokens";
@@ -116,7 +117,7 @@ impl TestLog {
 
     /// Signs the log as it stands.
     pub(crate) fn sign(&mut self) {
-        let at = super::accept::Seen { size: self.frontier.size(), root: self.frontier.root() };
+        let at = Seen { size: self.frontier.size(), root: self.frontier.root() };
         let seeds: Vec<Seed> = self.release.iter().map(|byte| seed(*byte)).collect();
         let mut checkpoint = sign_checkpoint(&self.root.origin, at, &seeds);
         for (name, byte, time_s) in &self.witnesses {

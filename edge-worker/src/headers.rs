@@ -1,0 +1,68 @@
+//! The headers of a request that the edge looks at, as plain data.
+
+/// The headers of a request that the edge looks at; one that cannot be read counts as absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestHeaders {
+    /// `authorization`
+    pub authorization: Option<String>,
+    /// `cache-control`
+    pub cache_control: Option<String>,
+    /// `content-encoding`
+    pub content_encoding: Option<String>,
+    /// `content-length`
+    pub content_length: Option<String>,
+    /// `if-match`
+    pub if_match: Option<String>,
+    /// `if-none-match`
+    pub if_none_match: Option<String>,
+    /// `if-range`
+    pub if_range: Option<String>,
+    /// `range`
+    pub range: Option<String>,
+}
+
+impl RequestHeaders {
+    /// Collects the headers from whatever holds them.
+    pub fn collect(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            authorization: lookup("authorization"),
+            cache_control: lookup("cache-control"),
+            content_encoding: lookup("content-encoding"),
+            content_length: lookup("content-length"),
+            if_match: lookup("if-match"),
+            if_none_match: lookup("if-none-match"),
+            if_range: lookup("if-range"),
+            range: lookup("range"),
+        }
+    }
+
+    /// Whether the client asks for an answer that no cache stands in front of.
+    pub fn wants_fresh(&self) -> bool {
+        let directives = self.cache_control.as_deref().unwrap_or_default();
+        directives.split(',').any(|directive| {
+            let directive = directive.trim();
+            directive.eq_ignore_ascii_case("no-cache") || directive.eq_ignore_ascii_case("no-store")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cache_among_other_directives_asks_for_a_fresh_answer() {
+        for (value, fresh) in [
+            (None, false),
+            (Some("max-age=0"), false),
+            (Some("no-cache"), true),
+            (Some("max-age=0, No-Store"), true),
+            (Some("x-no-cache"), false),
+        ] {
+            let headers = RequestHeaders::collect(|name| {
+                value.filter(|_| name == "cache-control").map(ToOwned::to_owned)
+            });
+            assert_eq!(headers.wants_fresh(), fresh, "{value:?}");
+        }
+    }
+}

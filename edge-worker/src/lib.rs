@@ -1,0 +1,48 @@
+//! The edge of Packice: a Worker that serves verified objects and takes authenticated uploads.
+//!
+//! In scope: the HTTP API of docs/spec/http.md under `/v1/{dataset}/…`, over one R2 bucket
+//! with the data centre's cache in front. Out of scope: keys. The edge signs nothing and is
+//! trusted with nothing but availability: clients verify every byte, and a pointer moves only
+//! after the core has checked signatures and growth.
+//!
+//! # The way of a request
+//!
+//! `route` reads method and path. For a read, `respond` says what to fetch and, once size and tag
+//! are known, what to answer; for a write, `upload`, `pointer` and `verify` say what must hold.
+//! All of these are pure and tested natively. The shell is five files that only exist on workerd:
+//! `shell` (requests into plain data, replies into responses), `serve` and `publish` (the order of
+//! steps), `store` (R2), `cache` (Cache API).
+//!
+//! # What an attacker could try here
+//!
+//! Paths, headers and bodies are hostile. Paths are parsed strictly and keys built from parsed
+//! parts alone; lengths are checked before a body is read and again while it is; nothing is
+//! visible before its hash was compared with its name; no request path panics, since a panic
+//! would fail every request of the isolate.
+
+pub mod auth;
+pub mod conditional;
+pub mod headers;
+pub mod limits;
+pub mod log;
+pub mod pointer;
+pub mod problem;
+pub mod range;
+pub mod reply;
+pub mod resource;
+pub mod respond;
+pub mod route;
+pub mod status;
+pub mod upload;
+pub mod verify;
+
+#[cfg(target_arch = "wasm32")]
+mod cache;
+#[cfg(target_arch = "wasm32")]
+mod publish;
+#[cfg(target_arch = "wasm32")]
+mod serve;
+#[cfg(target_arch = "wasm32")]
+mod shell;
+#[cfg(target_arch = "wasm32")]
+mod store;

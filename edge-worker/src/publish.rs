@@ -1,0 +1,254 @@
+//! The shell's way through an upload: what `upload`, `pointer` and `verify` ask for, in order.
+//! A body is whole and checked before a byte of it is visible, and every write is conditional.
+
+use futures_util::StreamExt;
+use packice_core::trust::append::PointerMove;
+use packice_core::trust::tiles::TileRef;
+use packice_core::types::Name;
+use worker::{Request, console_error};
+
+use crate::cache;
+use crate::headers::RequestHeaders;
+use crate::log;
+use crate::pointer::{self, PointerMark, Precondition, StoredPointer, Swap};
+use crate::problem::{Problem, ProblemCode};
+use crate::reply::Reply;
+use crate::resource::Resource;
+use crate::serve::Edge;
+use crate::store::{Small, Store};
+use crate::upload::{self, Collector, TileWrite};
+use crate::verify::{self, Evidence};
+
+impl Edge {
+    /// Takes an upload.
+    pub(crate) async fn write(
+        &self,
+        resource: &Resource,
+        headers: &RequestHeaders,
+        request: &mut Request,
+    ) -> Result<Reply, Problem> {
+        let length = upload::admit(resource, headers, &self.tokens())?;
+        let store = self.store()?;
+        match resource {
+            Resource::Object { name, .. } => {
+                let body = receive(request, length).await?;
+                upload::check_name(name, &body)?;
+                // The name is the content: whoever came before wrote the same bytes.
+                let put = store.put(&resource.key(), body, &Swap::Create, None).await?;
+                Ok(upload::written(resource, put.is_some(), &name.to_hex()))
+            }
+            Resource::Bootstrap { dataset, channel } => {
+                let body = receive(request, length).await?;
+                let precondition = Precondition::parse(headers)?;
+                self.move_pointer(store, (dataset, channel), &precondition, body).await
+            }
+            Resource::Tile { dataset, tile } => {
+                let body = receive(request, length).await?;
+                upload::check_tile(tile, &body)?;
+                write_tile(store, resource, (dataset, tile), body).await
+            }
+            Resource::TrustRoot { dataset, version } => {
+                let body = receive(request, length).await?;
+                write_trust_root(store, resource, (dataset, *version), body).await
+            }
+            Resource::Checkpoint { .. } => {
+                let detail = "the checkpoint moves with the bootstrap of its channel";
+                Err(Problem::new(ProblemCode::MethodNotAllowed, detail))
+            }
+        }
+    }
+
+    async fn move_pointer(
+        &self,
+        store: &Store,
+        (dataset, channel): (&Name, &Name),
+        precondition: &Precondition,
+        body: Vec<u8>,
+    ) -> Result<Reply, Problem> {
+        let resource = Resource::Bootstrap { dataset: dataset.clone(), channel: channel.clone() };
+        let key = resource.key();
+        let current = store.read(&key).await?;
+        // A move whose answer was lost on its way is sent again: it is done already.
+        if let Some(current) = current.as_ref().filter(|current| current.bytes == body) {
+            return Ok(upload::written(&resource, false, &current.etag));
+        }
+        let swap = precondition.check(current.as_ref().map(|current| current.etag.as_str()))?;
+        let evidence = gather(store, dataset, current, &key, &body).await?;
+        let moved = verify::check_move(dataset, channel, &evidence, &body)?;
+        check_objects(store, dataset, &moved).await?;
+        let mark = PointerMark::of(&moved);
+        let Some(etag) = store.put(&key, body, &swap, Some(mark)).await? else {
+            let now = store.head(&key).await?;
+            return Err(pointer::lost(now.as_ref().map(|meta| meta.etag.as_str())));
+        };
+        self.forget(&resource).await;
+        self.forget(&Resource::Checkpoint { dataset: dataset.clone() }).await;
+        Ok(upload::written(&resource, swap == Swap::Create, &etag))
+    }
+
+    /// Forgets what this data centre keeps of a pointer that moved.
+    async fn forget(&self, resource: &Resource) {
+        let url = self.url(resource);
+        if let Err(error) = cache::forget(&url).await {
+            console_error!("{}", log::line("cache", "forget", &url, &error.to_string()));
+        }
+    }
+}
+
+/// Collects from the store what a move is checked against.
+async fn gather(
+    store: &Store,
+    dataset: &Name,
+    current: Option<Small>,
+    key: &str,
+    new: &[u8],
+) -> Result<Evidence, Problem> {
+    // Every head state tells of all channels, so the dataset's newest speaks for this one too.
+    let newest = newest_pointer(store, dataset).await?;
+    let old = match newest {
+        Some(newest) if newest.key != key => store.read(&newest.key).await?,
+        Some(_) | None => current,
+    };
+    let mut tiles = Vec::new();
+    for tile in verify::tiles(new)? {
+        let resource = Resource::Tile { dataset: dataset.clone(), tile };
+        let stored = store.read(&resource.key()).await?;
+        tiles.push((tile, verify::uploaded(&resource, stored.map(|stored| stored.bytes))?));
+    }
+    let trust_roots = trust_roots(store, dataset).await?;
+    Ok(Evidence { trust_roots, old: old.map(|old| old.bytes), tiles })
+}
+
+/// Checks that what a client asks for first is in the store: the manifest, and what stands
+/// right behind it.
+async fn check_objects(store: &Store, dataset: &Name, moved: &PointerMove) -> Result<(), Problem> {
+    let manifest = verify::manifest(dataset, moved);
+    let stored = store.read(&manifest.resource.key()).await?.map(|stored| stored.bytes);
+    for needed in verify::manifest_needs(dataset, moved, stored)? {
+        let meta = store.head(&needed.resource.key()).await?;
+        needed.check(meta.map(|meta| meta.size))?;
+    }
+    Ok(())
+}
+
+/// The dataset's trust roots from the first on, as far as they go without a gap.
+async fn trust_roots(store: &Store, dataset: &Name) -> Result<Vec<Vec<u8>>, Problem> {
+    let mut roots = Vec::new();
+    for version in verify::trust_root_versions() {
+        let root = Resource::TrustRoot { dataset: dataset.clone(), version };
+        match store.read(&root.key()).await? {
+            Some(stored) => roots.push(stored.bytes),
+            None => break,
+        }
+    }
+    Ok(roots)
+}
+
+/// The dataset's newest pointer.
+async fn newest_pointer(store: &Store, dataset: &Name) -> Result<Option<StoredPointer>, Problem> {
+    let mut pointers = Vec::new();
+    for (key, mark) in store.pointers(dataset).await? {
+        let mark = match mark {
+            Some(mark) => Some(mark),
+            None => store.read(&key).await?.and_then(|stored| verify::mark(&stored.bytes)),
+        };
+        pointers.extend(mark.map(|mark| StoredPointer { key, mark }));
+    }
+    Ok(pointer::newest(pointers))
+}
+
+/// The size of the log that the dataset's newest pointer stands at; 0 before the first.
+pub(crate) async fn settled_size(store: &Store, dataset: &Name) -> Result<u64, Problem> {
+    let newest = newest_pointer(store, dataset).await?;
+    Ok(newest.map_or(0, |newest| newest.mark.log_size))
+}
+
+async fn write_tile(
+    store: &Store,
+    resource: &Resource,
+    (dataset, tile): (&Name, &TileRef),
+    body: Vec<u8>,
+) -> Result<Reply, Problem> {
+    let key = resource.key();
+    let Some(before) = store.read(&key).await? else {
+        let put = store.put(&key, body.clone(), &Swap::Create, None).await?;
+        return match put {
+            Some(etag) => Ok(upload::written(resource, true, &etag)),
+            None => overtaken(store, resource, &body).await,
+        };
+    };
+    let log_size = settled_size(store, dataset).await?;
+    match upload::tile_write(tile, log_size, &before.bytes, &body)? {
+        TileWrite::AlreadyThere => Ok(upload::written(resource, false, &before.etag)),
+        TileWrite::Replace => {
+            let swap = Swap::Replace { etag: before.etag };
+            let Some(etag) = store.put(&key, body.clone(), &swap, None).await? else {
+                return overtaken(store, resource, &body).await;
+            };
+            // A pointer that moved over the tile meanwhile was checked against the bytes before:
+            // they come back, and whoever replaced them hears that they are there for good.
+            let log_size = settled_size(store, dataset).await?;
+            if let Err(settled) = upload::check_open(tile, log_size) {
+                store.put(&key, before.bytes, &Swap::Replace { etag }, None).await?;
+                return Err(settled);
+            }
+            Ok(upload::written(resource, false, &etag))
+        }
+    }
+}
+
+async fn write_trust_root(
+    store: &Store,
+    resource: &Resource,
+    (dataset, version): (&Name, u64),
+    body: Vec<u8>,
+) -> Result<Reply, Problem> {
+    let key = resource.key();
+    if let Some(existing) = store.read(&key).await? {
+        verify::same_trust_root(version, &existing.bytes, &body)?;
+        return Ok(upload::written(resource, false, &existing.etag));
+    }
+    let before = match verify::trust_root_before(dataset, version) {
+        Some(before) => {
+            let stored = store.read(&before.key()).await?.map(|stored| stored.bytes);
+            Some(verify::uploaded(&before, stored)?)
+        }
+        None => None,
+    };
+    verify::check_trust_root(dataset, version, before.as_deref(), &body)?;
+    match store.put(&key, body.clone(), &Swap::Create, None).await? {
+        Some(etag) => Ok(upload::written(resource, true, &etag)),
+        None => overtaken(store, resource, &body).await,
+    }
+}
+
+/// The answer to a write that another one came before: no loss where that one wrote the same.
+async fn overtaken(store: &Store, resource: &Resource, body: &[u8]) -> Result<Reply, Problem> {
+    match store.read(&resource.key()).await? {
+        Some(stored) if stored.bytes == body => Ok(upload::written(resource, false, &stored.etag)),
+        Some(_) | None => Err(upload::overtaken(resource)),
+    }
+}
+
+async fn receive(request: &mut Request, length: usize) -> Result<Vec<u8>, Problem> {
+    let mut collector = Collector::new(length);
+    if request.inner().body().is_some() {
+        let aborted = |error: worker::Error| {
+            Problem::new(ProblemCode::BadRequest, format!("the body broke off: {error}"))
+        };
+        let mut stream = request.stream().map_err(aborted)?;
+        while let Some(chunk) = stream.next().await {
+            collector.push(&chunk.map_err(aborted)?)?;
+        }
+    }
+    collector.finish()
+}
+
+/// Reads what is left of a body, and drops it.
+pub(crate) async fn drain(request: &mut Request) {
+    if request.inner().body().is_none() || request.inner().body_used() {
+        return;
+    }
+    let Ok(mut stream) = request.stream() else { return };
+    while let Some(Ok(_)) = stream.next().await {}
+}

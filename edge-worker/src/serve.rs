@@ -1,0 +1,190 @@
+//! The shell's way through a request: ask the pure modules what to do, do it with the store and
+//! the cache, hand back their answer. Nothing is decided here. Uploads are in `publish`.
+
+use worker::{Date, Env, Request, ResponseBody};
+
+use crate::auth::Tokens;
+use crate::cache;
+use crate::headers::RequestHeaders;
+use crate::problem::{Problem, ProblemCode};
+use crate::publish;
+use crate::reply::{Extent, Reply};
+use crate::resource::Resource;
+use crate::respond::{self, Fetch, ObjectMeta, ReadPlan};
+use crate::route::Route;
+use crate::status;
+use crate::store::{self, Found, Store, StoreError};
+use crate::upload;
+use crate::verify;
+
+/// The secret that lists who may publish.
+const TOKENS: &str = "PUBLISH_TOKEN_HASHES";
+
+/// An answer, and the stored bytes that go with it where it carries any.
+pub(crate) struct Answer {
+    /// The answer.
+    pub(crate) reply: Reply,
+    /// The body where the answer's is that of an object.
+    pub(crate) content: ResponseBody,
+    /// Where a cache is to keep it.
+    pub(crate) keep: Option<Keep>,
+}
+
+/// Where a cache is to keep an answer.
+pub(crate) struct Keep {
+    /// The URL.
+    pub(crate) url: String,
+    /// When the read of the store began.
+    pub(crate) read_at_ms: u64,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, content: ResponseBody::Empty, keep: None }
+    }
+}
+
+/// What every request needs.
+pub(crate) struct Edge {
+    /// The store, or why there is none.
+    pub(crate) store: Result<Store, StoreError>,
+    /// The bindings and secrets.
+    pub(crate) env: Env,
+    /// Scheme and host of the request: what cache keys begin with.
+    pub(crate) origin: String,
+}
+
+/// Size and tag of what was read, which of its bytes are at hand, and those bytes.
+type Fetched = (ObjectMeta, Option<Extent>, ResponseBody);
+
+impl Edge {
+    /// Answers a request.
+    pub(crate) async fn answer(
+        &self,
+        route: Route,
+        headers: &RequestHeaders,
+        request: &mut Request,
+    ) -> Answer {
+        let head = request.inner().method() == "HEAD";
+        let answer = match route {
+            Route::Health { head } => Ok(status::health(head).into()),
+            Route::Ready { head } => Ok(self.ready(head).await.into()),
+            Route::Options { allow } => Ok(Reply::preflight(allow).into()),
+            Route::Reject { problem } => Err(problem),
+            Route::Read { resource, head } => self.read(&resource, head, headers).await,
+            Route::Write { resource } => {
+                self.write(&resource, headers, request).await.map(Answer::from)
+            }
+        };
+        if answer.is_err() && upload::is_worth_draining(headers) {
+            publish::drain(request).await;
+        }
+        answer.unwrap_or_else(|problem| Reply::problem(problem, head).into())
+    }
+
+    /// The store, where the environment has one.
+    pub(crate) fn store(&self) -> Result<&Store, Problem> {
+        self.store.as_ref().map_err(|error| Problem::from(*error))
+    }
+
+    /// Who may publish; nobody where the secret is not set.
+    pub(crate) fn tokens(&self) -> Tokens {
+        let list = self.env.secret(TOKENS).map(|list| list.to_string());
+        Tokens::parse(&list.unwrap_or_default())
+    }
+
+    /// The URL of a resource: its key in the cache.
+    pub(crate) fn url(&self, resource: &Resource) -> String {
+        format!("{}{}", self.origin, resource.path())
+    }
+
+    async fn ready(&self, head: bool) -> Reply {
+        let began_ms = Date::now().as_millis();
+        let pinged = match self.store() {
+            Ok(store) => store.ping().await.map_err(Problem::from),
+            Err(problem) => Err(problem),
+        };
+        let took_ms = Date::now().as_millis().saturating_sub(began_ms);
+        let pinged = pinged.map(|()| took_ms).map_err(|problem| problem.detail);
+        status::ready(pinged, &self.tokens(), head)
+    }
+
+    async fn read(
+        &self,
+        resource: &Resource,
+        head: bool,
+        headers: &RequestHeaders,
+    ) -> Result<Answer, Problem> {
+        let plan = respond::plan(resource, head, headers);
+        if let Some(answer) = self.read_cache(resource, plan, headers).await {
+            return Ok(answer);
+        }
+        let store = self.store()?;
+        let read_at_ms = Date::now().as_millis();
+        // The size first: a tile that is read after a checkpoint covered it is the final one.
+        let log_size = match resource.depends_on_log_size() {
+            true => publish::settled_size(store, resource.dataset()).await?,
+            false => 0,
+        };
+        let freshness = resource.freshness(log_size);
+        let Some((meta, extent, content)) = fetch(store, resource, plan.fetch).await? else {
+            return Ok(respond::absent(resource, head).into());
+        };
+        let reply = respond::respond(resource, freshness, &meta, head, headers);
+        if !respond::fits(&reply, extent) {
+            let detail = "the store gave other bytes of the object than were asked for";
+            return Err(Problem::new(ProblemCode::Internal, detail));
+        }
+        let keep = (plan.use_cache && respond::may_keep(&reply, freshness))
+            .then(|| Keep { url: self.url(resource), read_at_ms });
+        Ok(Answer { reply, content, keep })
+    }
+
+    /// The cache's answer; an answer that does not fit the request is none.
+    async fn read_cache(
+        &self,
+        resource: &Resource,
+        plan: ReadPlan,
+        headers: &RequestHeaders,
+    ) -> Option<Answer> {
+        let part = plan.cached_part()?;
+        let response = cache::find(&self.url(resource), part).await?;
+        let freshness = resource.kept_freshness();
+        let now_ms = Date::now().as_millis();
+        let header = |name: &str| response.headers().get(name).ok().flatten();
+        let cached = respond::from_cache(freshness, now_ms, response.status_code(), header)?;
+        let reply = respond::respond(resource, freshness, &cached.meta, false, headers);
+        if !respond::fits(&reply, Some(cached.extent)) {
+            return None;
+        }
+        let reply = respond::mark_cached(reply, cached.age_s);
+        Some(Answer { reply, content: response.body().clone(), keep: None })
+    }
+}
+
+async fn fetch(
+    store: &Store,
+    resource: &Resource,
+    fetch: Fetch,
+) -> Result<Option<Fetched>, Problem> {
+    let key = resource.key();
+    match resource {
+        // The checkpoint stands inside a stored bootstrap, as if it were an object of its own.
+        Resource::Checkpoint { .. } => {
+            let Some(stored) = store.read(&key).await? else { return Ok(None) };
+            let text = verify::checkpoint_text(&stored.bytes)?;
+            let meta = ObjectMeta { size: text.len() as u64, etag: stored.etag };
+            Ok(Some((meta, Some(Extent::Whole), ResponseBody::Body(text))))
+        }
+        Resource::Object { .. }
+        | Resource::Bootstrap { .. }
+        | Resource::Tile { .. }
+        | Resource::TrustRoot { .. } => match store.fetch(&key, fetch).await? {
+            Some(Found { meta, content: Some((object, extent)) }) => {
+                Ok(Some((meta, Some(extent), store::body(&object)?)))
+            }
+            Some(Found { meta, content: None }) => Ok(Some((meta, None, ResponseBody::Empty))),
+            None => Ok(None),
+        },
+    }
+}

@@ -1,0 +1,76 @@
+//! Health and readiness, as plain data.
+
+use serde_json::json;
+
+use crate::auth::Tokens;
+use crate::reply::Reply;
+
+/// `/healthz`: the Worker runs.
+pub fn health(head: bool) -> Reply {
+    json_reply(200, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }), head)
+}
+
+/// `/readyz`: whether the store answered, and how the edge is set up to take uploads. A store
+/// that does not answer makes the edge not ready; missing tokens do not, since it can serve.
+pub fn ready(store: Result<u64, String>, tokens: &Tokens, head: bool) -> Reply {
+    let publishing = match (tokens.is_empty(), tokens.malformed()) {
+        (_, 1..) => "PUBLISH_TOKEN_HASHES has entries that are not {dataset or *}={hex}",
+        (true, 0) => "closed: PUBLISH_TOKEN_HASHES is not set",
+        (false, 0) => "open",
+    };
+    let (status, word, store) = match store {
+        Ok(took_ms) => (200, "ready", json!({ "ok": true, "took_ms": took_ms })),
+        Err(error) => (503, "not ready", json!({ "ok": false, "error": error })),
+    };
+    json_reply(status, &json!({ "status": word, "store": store, "publishing": publishing }), head)
+}
+
+fn json_reply(status: u16, body: &serde_json::Value, head: bool) -> Reply {
+    Reply::new(status)
+        .with_header("content-type", "application/json")
+        .with_header("cache-control", "no-store")
+        .with_bytes(body.to_string().into_bytes(), head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply::Body;
+
+    fn text(reply: &Reply) -> &str {
+        let Body::Bytes(body) = &reply.body else { panic!("no body") };
+        std::str::from_utf8(body).expect("text")
+    }
+
+    #[test]
+    fn a_store_that_answers_is_ready() {
+        let tokens = Tokens::parse(&format!("*={}", "ab".repeat(32)));
+        let reply = ready(Ok(3), &tokens, false);
+        assert_eq!(reply.status, 200);
+        assert_eq!(
+            text(&reply),
+            r#"{"status":"ready","store":{"ok":true,"took_ms":3},"publishing":"open"}"#
+        );
+        assert_eq!(ready(Ok(3), &tokens, true).body, Body::Empty);
+    }
+
+    #[test]
+    fn a_store_that_fails_is_not_ready_and_says_why() {
+        let reply = ready(Err("no bucket".into()), &Tokens::default(), false);
+        assert_eq!(reply.status, 503);
+        assert!(text(&reply).contains("no bucket"));
+        assert!(text(&reply).contains("closed"));
+    }
+
+    #[test]
+    fn a_token_list_that_cannot_be_read_is_said() {
+        let reply = ready(Ok(0), &Tokens::parse("*=abc"), false);
+        assert_eq!(reply.status, 200);
+        assert!(text(&reply).contains("entries that are not"));
+    }
+
+    #[test]
+    fn the_worker_says_its_version() {
+        assert!(text(&health(false)).contains(env!("CARGO_PKG_VERSION")));
+    }
+}

@@ -1,0 +1,155 @@
+//! What a build says about itself, `build.json`: for `inspect` and for machines.
+//!
+//! Nothing here is trusted: the manifest is what counts. No times and no paths of the machine
+//! stand here, so a second build writes the same file.
+
+use serde::{Deserialize, Serialize};
+
+use super::dictionary::Trial;
+use crate::text::{show_count, show_size};
+
+/// The file's name in a build's directory.
+pub const REPORT_FILE: &str = "build.json";
+
+/// A build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The dataset.
+    pub dataset: String,
+    /// The version.
+    pub version: u64,
+    /// The manifest's wire name.
+    pub manifest: String,
+    /// Its length.
+    pub manifest_bytes: u64,
+    /// The parent manifest's wire name.
+    pub parent: Option<String>,
+    /// BLAKE3 over the collections' sources.
+    pub source_digest: String,
+    /// What built it.
+    pub tool: String,
+    /// The collections, by name.
+    pub collections: Vec<CollectionReport>,
+}
+
+/// A collection of a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionReport {
+    /// Its name.
+    pub name: String,
+    /// Its priority.
+    pub priority: u8,
+    /// Whether it allows lazy reads.
+    pub lazy: bool,
+    /// Records.
+    pub records: u64,
+    /// The root's identity.
+    pub root: String,
+    /// The root's level.
+    pub level: u8,
+    /// Canonical bytes of all leaves.
+    pub plain_bytes: u64,
+    /// Bytes of all bundles.
+    pub wire_bytes: u64,
+    /// Bundles.
+    pub bundles: u64,
+    /// Frames.
+    pub frames: u64,
+    /// The longest frame on the wire.
+    pub longest_frame: u64,
+    /// Layout pages.
+    pub pages: u64,
+    /// Bytes of the layout's directory and pages.
+    pub layout_bytes: u64,
+    /// The dictionary.
+    pub dictionary: Option<DictionaryReport>,
+    /// What was measured to choose it; empty where nothing had to be.
+    pub dictionary_trials: Vec<Trial>,
+    /// Bytes of the source.
+    pub source_bytes: u64,
+    /// BLAKE3 of the source.
+    pub source_digest: String,
+}
+
+/// A dictionary of a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DictionaryReport {
+    /// The version it was trained for.
+    pub epoch: u64,
+    /// Its wire name.
+    pub name: String,
+    /// Its length on the wire.
+    pub wire_bytes: u64,
+    /// Its plain length.
+    pub plain_bytes: u64,
+}
+
+impl Report {
+    /// For people.
+    pub fn show(&self) -> String {
+        let mut text = format!(
+            "dataset     {}\nversion     {}\nmanifest    {} ({})\nparent      {}\nsource      {}\n\
+             tool        {}\n",
+            self.dataset,
+            self.version,
+            self.manifest,
+            show_size(self.manifest_bytes),
+            self.parent.as_deref().unwrap_or("none"),
+            self.source_digest,
+            self.tool,
+        );
+        for collection in &self.collections {
+            text.push('\n');
+            text.push_str(&collection.show());
+        }
+        text
+    }
+}
+
+impl CollectionReport {
+    fn show(&self) -> String {
+        let lazy = if self.lazy { ", lazy reads" } else { "" };
+        let mut text = format!(
+            "collection  {} (priority {}{lazy})\n  root      {} at level {}\n  records   {}\n  \
+             plain     {}\n  wire      {} in {} bundles, {} frames (longest {})\n  layout    {} \
+             in {} pages and a directory\n",
+            self.name,
+            self.priority,
+            self.root,
+            self.level,
+            show_count(self.records),
+            show_size(self.plain_bytes),
+            show_size(self.wire_bytes),
+            show_count(self.bundles),
+            show_count(self.frames),
+            show_size(self.longest_frame),
+            show_size(self.layout_bytes),
+            show_count(self.pages),
+        );
+        match &self.dictionary {
+            None => text.push_str("  dictionary none\n"),
+            Some(dictionary) => text.push_str(&format!(
+                "  dictionary {} ({} on the wire), trained for version {}\n",
+                show_size(dictionary.plain_bytes),
+                show_size(dictionary.wire_bytes),
+                dictionary.epoch,
+            )),
+        }
+        if !self.dictionary_trials.is_empty() {
+            text.push_str("  measured  dictionary   on the wire     full sync   cold lazy read\n");
+        }
+        for trial in &self.dictionary_trials {
+            let plain = match trial.dictionary_bytes {
+                0 => "none".to_owned(),
+                bytes => show_size(bytes),
+            };
+            text.push_str(&format!(
+                "            {plain:>10} {:>13} {:>13} {:>16}\n",
+                show_size(trial.dictionary_wire_bytes),
+                show_size(trial.full_sync_bytes),
+                show_size(trial.lazy_read_bytes),
+            ));
+        }
+        text
+    }
+}

@@ -1,0 +1,288 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  internal: this program or the machine failed
+  2  usage: the command line, the configuration or a key file
+  3  input: a record, such as a duplicate key or a missing field
+  4  verification: bytes or signatures that do not hold
+  5  network: an edge does not answer, or refuses
+  6  conflict: someone else published first, or holds the store
+  7  absent: the key, version or file asked for does not exist";
+
+/// Verified snapshots of keyed data for light clients: build, sign, publish, sync and read.
+#[derive(Debug, Parser)]
+#[command(name = "packice", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// The project's configuration
+    #[arg(long, global = true, value_name = "FILE", default_value = "packice.toml")]
+    pub config: PathBuf,
+    /// Print one JSON document instead of text, and no progress
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print no progress and no remarks
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make keys, the first trust root and packice.toml
+    Init(InitArgs),
+    /// Build an unsigned candidate from the inputs
+    Build(BuildArgs),
+    /// Show what a build, an edge or any Packice file holds
+    Inspect(InspectArgs),
+    /// Compare the records of two builds by their trees
+    Diff(DiffArgs),
+    /// Upload a build, check it with the real client, sign it and make it current
+    Publish(PublishArgs),
+    /// Bring the newest version into a local store
+    Sync(SyncArgs),
+    /// Read one key
+    Get(GetArgs),
+    /// Read a range of keys
+    Range(RangeArgs),
+    /// Check every record of a store or an edge up to the signed root
+    Verify(VerifyArgs),
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice init --dataset solana-tokens --edge https://edge.example.org
+  packice init --dataset tokens --input tokens.jsonl --key '{chainId}/{address}' --lazy
+  PACKICE_ROOT_KEY=… PACKICE_RELEASE_KEY=… packice init --dataset tokens --non-interactive")]
+pub struct InitArgs {
+    /// The data set's name: 1 to 63 of a-z, 0-9 and '-'
+    #[arg(long)]
+    pub dataset: Option<String>,
+    /// The edge's base URL
+    #[arg(long, value_name = "URL")]
+    pub edge: Option<String>,
+    /// The release log's name in its checkpoints [default: packice/{dataset}]
+    #[arg(long)]
+    pub origin: Option<String>,
+    /// The first collection's name
+    #[arg(long, default_value = "records")]
+    pub collection: String,
+    /// The first collection's JSON lines [default: {collection}.jsonl]
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// The first collection's key template
+    #[arg(long, value_name = "TEMPLATE", default_value = "{key}")]
+    pub key: String,
+    /// The first collection's value: "*" for the rest of the line, or a field
+    #[arg(long, value_name = "FIELD", default_value = "*")]
+    pub value: String,
+    /// Store a text field's bytes instead of its JSON
+    #[arg(long)]
+    pub value_text: bool,
+    /// Allow reads before the collection is complete; tells the edge which frame a user wants
+    #[arg(long)]
+    pub lazy: bool,
+    /// The first collection's priority; 0 is the bootstrap
+    #[arg(long, default_value_t = 1)]
+    pub priority: u8,
+    /// Never ask; fail where something is missing
+    #[arg(long)]
+    pub non_interactive: bool,
+}
+
+/// Options of `build`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice build
+  packice build --after-edge        number the build after what the edge serves (for CI)
+  packice build --version 7 --memory '256 MiB'")]
+pub struct BuildArgs {
+    /// The version to build [default: one after the last one published from here]
+    #[arg(long = "set-version", alias = "version", value_name = "N", conflicts_with = "after_edge")]
+    pub version: Option<u64>,
+    /// Ask the edge for the newest version, and build the one after it
+    #[arg(long)]
+    pub after_edge: bool,
+    /// The edge to ask [default: the configured one]
+    #[arg(long, value_name = "URL")]
+    pub edge: Option<String>,
+    /// Memory for sorting before records go to disk
+    #[arg(long, value_name = "SIZE", default_value = "64 MiB")]
+    pub memory: String,
+    /// Threads that compress [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// Options of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice inspect                   the newest build
+  packice inspect 3                 the build of version 3
+  packice inspect trust/1.bin       any file: trust root, manifest, layout, bootstrap, checkpoint
+  packice inspect --edge https://edge.example.org --json")]
+pub struct InspectArgs {
+    /// A version, a build's directory or a file
+    pub what: Option<String>,
+    /// Show what an edge serves
+    #[arg(long, value_name = "URL", conflicts_with = "what")]
+    pub edge: Option<String>,
+}
+
+/// Options of `diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice diff 1 2
+  packice diff 1 2 --keys --collection tokens
+  packice diff old/.packice/builds/4 .packice/builds/5 --json")]
+pub struct DiffArgs {
+    /// The older version, or its build's directory
+    pub a: String,
+    /// The newer version, or its build's directory
+    pub b: String,
+    /// Name each key
+    #[arg(long)]
+    pub keys: bool,
+    /// Only this collection
+    #[arg(long)]
+    pub collection: Option<String>,
+}
+
+/// Options of `publish`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  PACKICE_TOKEN=… packice publish
+  packice publish --token-file token.txt --edge https://edge.example.org
+  packice publish --build-version 7 --json
+
+It uploads only what the edge lacks, so a publish that broke off goes on where it was. Nothing is
+signed before the real client restored the candidate from the edge.")]
+pub struct PublishArgs {
+    /// The build to publish [default: the newest]
+    #[arg(long = "build-version", value_name = "N")]
+    pub version: Option<u64>,
+    /// The edge [default: the configured one]
+    #[arg(long, value_name = "URL")]
+    pub edge: Option<String>,
+    /// The file of the publish token [default: the variable PACKICE_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Begin a new log where the edge has none and one was published from here; clients that saw
+    /// the old log will refuse it
+    #[arg(long)]
+    pub new_log: bool,
+}
+
+/// What every verb of the light client takes.
+#[derive(Debug, Args)]
+pub struct ClientArgs {
+    /// A base URL to fetch from, none of them trusted; may be given several times, best first
+    /// [default: the configured edge]
+    #[arg(long = "source", value_name = "URL")]
+    pub sources: Vec<String>,
+    /// The trust root, binary or base64 [default: the project's]
+    #[arg(long, value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+    /// The release channel [default: the configured one, or stable]
+    #[arg(long)]
+    pub channel: Option<String>,
+    /// The local store [default: .packice/store/{dataset}]
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+/// Options of `sync`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice sync
+  packice sync --trust root.bin --source https://a.example --source https://b.example --store s")]
+pub struct SyncArgs {
+    /// Where from, and where to
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Options of `get`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice get tokens 101/So11111111111111111111111111111111111111112
+  packice get tokens 0x00ff --hex --json
+The value goes to stdout as it is. A key that is proven absent ends with exit code 7.")]
+pub struct GetArgs {
+    /// The collection
+    pub collection: String,
+    /// The key
+    pub key: String,
+    /// The key is hexadecimal
+    #[arg(long)]
+    pub hex: bool,
+    /// Where from, and where to
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Options of `range`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice range tokens --prefix 101/ --limit 20
+  packice range tokens --start 101/A --end 101/B
+  packice range tokens --raw > values.txt
+It prints one JSON object on each line: {\"key\": …, \"value\": …}, both as text, or `key_hex` and
+`value_hex` where the bytes are not text.")]
+pub struct RangeArgs {
+    /// The collection
+    pub collection: String,
+    /// Only keys that begin with this
+    #[arg(long, conflicts_with_all = ["start", "end"])]
+    pub prefix: Option<String>,
+    /// The first key, inclusive
+    #[arg(long)]
+    pub start: Option<String>,
+    /// The end, exclusive
+    #[arg(long)]
+    pub end: Option<String>,
+    /// At most so many records
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// The keys given here are hexadecimal
+    #[arg(long)]
+    pub hex: bool,
+    /// Print the values alone, one on each line
+    #[arg(long)]
+    pub raw: bool,
+    /// Where from, and where to
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice verify                    the local store
+  packice verify --clean            the edge, from a clean profile
+  packice verify --clean --trust root.bin --source https://edge.example.org")]
+pub struct VerifyArgs {
+    /// Start from a clean profile and fetch everything
+    #[arg(long, conflicts_with = "store")]
+    pub clean: bool,
+    /// Where from, and where to
+    #[command(flatten)]
+    pub client: ClientArgs,
+}

@@ -1,0 +1,201 @@
+//! `packice init`: keys, the first trust root and packice.toml. It never overwrites.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
+
+use packice_core::types::Name;
+use serde_json::json;
+
+use super::args::{Cli, InitArgs};
+use crate::config::{Config, edge_url};
+use crate::failure::{Failure, Result, on_file};
+use crate::keys::{Key, RELEASE_KEY_ENV, ROOT_KEY_ENV};
+use crate::trust_store;
+use crate::ui::Ui;
+
+/// Where a key came from.
+struct NewKey {
+    key: Key,
+    from: &'static str,
+}
+
+pub(super) fn run(cli: &Cli, args: &InitArgs, ui: Ui) -> Result<()> {
+    let path = &cli.config;
+    if path.exists() {
+        let message = format!("{} is there already; init never overwrites", path.display());
+        return Err(Failure::usage(message).next("edit it, or name another with --config FILE"));
+    }
+    let ask = !args.non_interactive && !ui.json && std::io::stdin().is_terminal();
+    let dataset = match &args.dataset {
+        Some(name) => name.clone(),
+        None if ask => prompt("Name of the data set (a-z, 0-9, '-')", None)?,
+        None => return Err(Failure::usage("init needs a name").next("pass --dataset NAME")),
+    };
+    let dataset = Name::new(&dataset).map_err(|error| Failure::usage(error.to_string()))?;
+    let local = "http://127.0.0.1:8787";
+    let edge = match &args.edge {
+        Some(url) => url.clone(),
+        None if ask => prompt("URL of the edge", Some(local))?,
+        None => local.to_owned(),
+    };
+    let edge = edge_url(&edge)?;
+    let origin = args.origin.clone().unwrap_or_else(|| format!("packice/{dataset}"));
+    let text = template(&dataset, &edge, args);
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new(""),
+    };
+    // What init writes must be what the other verbs read.
+    let config = Config::parse(&text, dir)?;
+    let trust_path = trust_store::path_of(&config.trust_dir, 1);
+    refuse_existing(&trust_path)?;
+
+    let root = make_key(ROOT_KEY_ENV, &config.root_key)?;
+    let release = make_key(RELEASE_KEY_ENV, &config.release_key)?;
+    let trust = trust_store::first_trust_root(&dataset, &origin, &root.key, &release.key);
+    trust_store::parse(&trust)?;
+    create_dir(&config.trust_dir)?;
+    write_new(&trust_path, &trust)?;
+    write_new(path, text.as_bytes())?;
+    write_ignore(dir)?;
+
+    let json = json!({
+        "dataset": dataset.as_str(),
+        "config": path.display().to_string(),
+        "trust": trust_path.display().to_string(),
+        "root_key": { "public": packice_core::types::hex(&root.key.public()), "from": root.from },
+        "release_key": {
+            "public": packice_core::types::hex(&release.key.public()), "from": release.from,
+        },
+    });
+    ui.result(&next_steps(path, &config, &trust_path, [&root, &release]), &json);
+    Ok(())
+}
+
+fn prompt(question: &str, usual: Option<&str>) -> Result<String> {
+    let hint = usual.map(|usual| format!(" [{usual}]")).unwrap_or_default();
+    eprint!("{question}{hint}: ");
+    let no_answer = |_| Failure::usage("no answer").next("pass the options on the command line");
+    std::io::stderr().flush().map_err(no_answer)?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(no_answer)?;
+    match (line.trim(), usual) {
+        ("", Some(usual)) => Ok(usual.to_owned()),
+        (text, _) => Ok(text.to_owned()),
+    }
+}
+
+/// The environment's key, or a new one in a new file.
+fn make_key(variable: &'static str, path: &Path) -> Result<NewKey> {
+    if std::env::var_os(variable).is_some() {
+        return Ok(NewKey { key: Key::load(variable, path)?, from: "environment" });
+    }
+    refuse_existing(path)?;
+    if let Some(dir) = path.parent() {
+        create_dir(dir)?;
+    }
+    let key = Key::random()?;
+    key.write_new(path)?;
+    Ok(NewKey { key, from: "new file" })
+}
+
+fn refuse_existing(path: &Path) -> Result<()> {
+    if path.exists() {
+        let message = format!("{} is there already; init never overwrites", path.display());
+        return Err(Failure::usage(message).next("move it away, or write packice.toml by hand"));
+    }
+    Ok(())
+}
+
+fn create_dir(dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(on_file("create", dir))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = std::fs::File::create_new(path).map_err(on_file("create", path))?;
+    file.write_all(bytes).map_err(on_file("write", path))
+}
+
+/// Keeps keys and builds out of git, where the directory has no rules of its own.
+fn write_ignore(dir: &Path) -> Result<()> {
+    let path = dir.join(".gitignore");
+    if path.exists() { Ok(()) } else { write_new(&path, b"/.packice/\n/keys/\n") }
+}
+
+fn next_steps(path: &Path, config: &Config, trust: &Path, keys: [&NewKey; 2]) -> String {
+    let mut text = format!("wrote {}\nwrote {}\n", path.display(), trust.display());
+    for (key, file) in keys.iter().zip([&config.root_key, &config.release_key]) {
+        if key.from == "new file" {
+            text.push_str(&format!("wrote {} (only you can read it)\n", file.display()));
+        }
+    }
+    let input = config.collections.first().map(|c| c.input.display().to_string());
+    text.push_str(&format!(
+        "\nNext:
+  1. Move {root} to a safe place: only a new trust root needs it.
+  2. Put one JSON object on each line of {input}.
+  3. packice build
+  4. PACKICE_TOKEN=… packice publish
+  5. Embed {trust} in your wallet: it is all that its client trusts.",
+        root = config.root_key.display(),
+        input = input.unwrap_or_default(),
+        trust = trust.display(),
+    ));
+    text
+}
+
+fn template(dataset: &Name, edge: &str, args: &InitArgs) -> String {
+    let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let usual_input = format!("{}.jsonl", args.collection);
+    let input = args.input.as_ref().map_or(usual_input, |path| path.display().to_string());
+    let value_text = if args.value_text { "value_text = true" } else { "# value_text = true" };
+    format!(
+        r#"# What this project publishes. `packice --help` explains the verbs.
+dataset = "{dataset}"
+channel = "stable"
+
+[edge]
+url = {edge}
+# The publish token comes from the environment, PACKICE_TOKEN, or from --token-file.
+
+[keys]
+# Ed25519 seeds; PACKICE_ROOT_KEY and PACKICE_RELEASE_KEY in the environment come first.
+release = "keys/release.key"
+root = "keys/root.key"
+
+# What you promise to keep on the edge; nothing where left out.
+# [policy]
+# keep_versions = 10
+# keep_days = 30
+
+[[collection]]
+name = {name}
+# 0 is the bootstrap, the least that makes a client usable; lower comes first.
+priority = {priority}
+# Whether clients may fetch a single frame for a read before the collection is complete. It tells
+# the edge which frame a user wants.
+lazy = {lazy}
+# One JSON object on each line, in any order.
+input = {input}
+# Fields in braces, nested ones as {{a.b}}. Each key comes once.
+key = {key}
+# "*" stores the line less the fields of the key; a field's name stores that field.
+value = {value}
+# Store the text of that field as it is, not as JSON.
+{value_text}
+# Sizes that cut the tree. Changing one renames everything.
+# leaf_target = "16 KiB"
+# frame_target = "256 KiB"
+# node_target = "4 KiB"
+# auto measures on your data; or "none", or a size up to "112 KiB".
+# dictionary = "auto"
+"#,
+        edge = quote(edge),
+        name = quote(&args.collection),
+        priority = args.priority,
+        lazy = args.lazy,
+        input = quote(&input),
+        key = quote(&args.key),
+        value = quote(&args.value),
+    )
+}

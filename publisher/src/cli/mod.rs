@@ -1,0 +1,47 @@
+//! The verbs: each reads its options, calls the library, and shows the result.
+
+pub mod args;
+mod build;
+mod diff;
+mod init;
+mod inspect;
+mod publish;
+mod read;
+mod session;
+mod sync;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::failure::Result;
+use crate::ui::Ui;
+use args::{Cli, Verb};
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui { json: cli.json, quiet: cli.quiet };
+    match dispatch(&cli, ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            ui.failure(&failure);
+            ExitCode::from(failure.kind.exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
+    match &cli.verb {
+        Verb::Init(args) => init::run(cli, args, ui),
+        Verb::Build(args) => build::run(cli, args, ui),
+        Verb::Publish(args) => publish::run(cli, args, ui),
+        Verb::Sync(args) => sync::run(cli, args, ui),
+        Verb::Get(args) => read::get(cli, args, ui),
+        Verb::Range(args) => read::range(cli, args, ui),
+        Verb::Verify(args) => verify::run(cli, args, ui),
+        Verb::Inspect(args) => inspect::run(cli, args, ui),
+        Verb::Diff(args) => diff::run(cli, args, ui),
+    }
+}

@@ -1,0 +1,109 @@
+//! What the light client's verbs share: trust root, sources, store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use packice_core::types::Name;
+use serde_json::{Value, json};
+
+use super::args::{ClientArgs, Cli};
+use crate::client::fetch::{HttpSource, Source};
+use crate::client::host::Host;
+use crate::client::store::FileStore;
+use crate::config::{Config, edge_url};
+use crate::failure::{Failure, Result};
+use crate::project::Project;
+use crate::trust_store::{self, LoadedTrustRoot};
+
+/// Where from, under which trust, and where to.
+pub(super) struct Session {
+    /// The embedded trust root.
+    pub trust: LoadedTrustRoot,
+    /// The channel.
+    pub channel: Name,
+    /// Base URLs.
+    pub sources: Vec<String>,
+    /// The store's directory.
+    pub store: PathBuf,
+}
+
+impl Session {
+    /// Options first, then the project's configuration where there is one.
+    pub(super) fn new(cli: &Cli, args: &ClientArgs) -> Result<Self> {
+        let config = match cli.config.exists() {
+            true => Some(Config::load(&cli.config)?),
+            false => None,
+        };
+        let config = config.as_ref();
+        let trust = match (&args.trust, config) {
+            (Some(path), _) => trust_store::read(path)?,
+            (None, Some(config)) => trust_store::read(&trust_store::path_of(&config.trust_dir, 1))?,
+            (None, None) => {
+                let message = "no trust root, and no packice.toml here";
+                return Err(Failure::usage(message).next("pass --trust FILE"));
+            }
+        };
+        let channel = match (&args.channel, config) {
+            (Some(name), _) => Name::new(name)
+                .map_err(|error| Failure::usage(format!("--channel: {error}")))?,
+            (None, Some(config)) => config.channel.clone(),
+            (None, None) => Name::new("stable")?,
+        };
+        let sources = match args.sources.is_empty() {
+            false => args.sources.iter().map(|url| edge_url(url)).collect::<Result<_>>()?,
+            true => config.and_then(|config| config.edge_url.clone()).into_iter().collect(),
+        };
+        let project = Project::new(config.map_or(".packice".into(), Config::work_dir));
+        let usual = || project.store_dir(trust.root.dataset.as_str());
+        let store = args.store.clone().unwrap_or_else(usual);
+        Ok(Self { trust, channel, sources, store })
+    }
+
+    /// The client on its own store.
+    pub(super) fn host(&self) -> Result<Host> {
+        self.host_on(&self.store, &self.sources)
+    }
+
+    /// The client on some store, with some sources.
+    pub(super) fn host_on(&self, store: &Path, sources: &[String]) -> Result<Host> {
+        let dataset = &self.trust.root.dataset;
+        let sources = sources
+            .iter()
+            .map(|url| Arc::new(HttpSource::new(url, dataset)) as Arc<dyn Source>)
+            .collect();
+        let store = FileStore::open(store)?;
+        let (trust, channel) = (self.trust.bytes.clone(), self.channel.clone());
+        Host::new(dataset.clone(), channel, trust, store, sources)
+    }
+
+    /// At least one source, or what to do.
+    pub(super) fn need_sources(&self) -> Result<()> {
+        match self.sources.is_empty() {
+            false => Ok(()),
+            true => Err(Failure::usage("no source").next("pass --source URL")),
+        }
+    }
+}
+
+/// A key as the command line gives it.
+pub(super) fn key_bytes(text: &str, is_hex: bool) -> Result<Vec<u8>> {
+    if !is_hex {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let bytes: Option<Vec<u8>> =
+        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+    bytes
+        .filter(|_| rest.is_empty())
+        .ok_or_else(|| Failure::usage(format!("'{text}' is not hexadecimal")))
+}
+
+/// Bytes as a JSON field: text under `name`, or hexadecimal under `name_hex`.
+pub(super) fn put_bytes(object: &mut Value, name: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object[name] = json!(text),
+        Err(_) => object[format!("{name}_hex")] = json!(packice_core::types::hex(bytes)),
+    }
+}

@@ -1,0 +1,62 @@
+//! `packice sync`.
+
+use serde_json::json;
+
+use super::args::{Cli, SyncArgs};
+use super::session::Session;
+use crate::client::watch::Watch;
+use crate::failure::Result;
+use crate::text::{show_count, show_size, show_span};
+use crate::ui::Ui;
+
+pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
+    let session = Session::new(cli, &args.client)?;
+    session.need_sources()?;
+    let mut host = session.host()?;
+    let mut watch = Watch::new(ui, "sync");
+    let report = host.sync(&mut |event| watch.hear(event));
+    watch.finish();
+    let report = report?;
+    let status = host.status()?;
+    let records: u64 = status.collections.iter().map(|collection| collection.records).sum();
+    let dataset = &session.trust.root.dataset;
+    let changed = if report.changed { "brought" } else { "already at" };
+    let text = format!(
+        "{dataset}: {changed} version {}, {} records, {} fetched in {} requests, {}\nstored in {}",
+        report.version,
+        show_count(records),
+        show_size(report.bytes_fetched),
+        show_count(report.requests),
+        show_span(std::time::Duration::from_millis(report.elapsed_ms)),
+        session.store.display(),
+    );
+    let collections: Vec<_> = status
+        .collections
+        .iter()
+        .map(|collection| {
+            json!({
+                "name": collection.name,
+                "records": collection.records,
+                "root": collection.root.to_hex(),
+                "wire_bytes": collection.wire_bytes,
+                "bundles": collection.bundles,
+                "complete": collection.complete,
+            })
+        })
+        .collect();
+    let json = json!({
+        "dataset": dataset.as_str(),
+        "version": report.version.0,
+        "changed": report.changed,
+        "records": records,
+        "bytes_fetched": report.bytes_fetched,
+        "requests": report.requests,
+        "bundles_reused": report.bundles_reused,
+        "elapsed_ms": report.elapsed_ms,
+        "collections": collections,
+        "faults": watch.faults,
+        "store": session.store.display().to_string(),
+    });
+    ui.result(&text, &json);
+    Ok(())
+}

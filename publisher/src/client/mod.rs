@@ -1,0 +1,31 @@
+//! The native light client: a shell around core's engine.
+//!
+//! It performs what the engine asks for and decides nothing about it: `fetch` knows HTTP, `store`
+//! knows files, `host` runs the loop, `watch` shows it, `audit` reads everything back.
+
+pub mod audit;
+pub mod fetch;
+pub mod host;
+pub mod store;
+pub mod watch;
+
+use packice_core::engine::io::UnknownReason;
+
+use crate::failure::Failure;
+
+/// Why a read had no answer.
+pub fn unknown(reason: UnknownReason) -> Failure {
+    match reason {
+        UnknownReason::NoSnapshot => {
+            Failure::network("no verified version is known").next("run `packice sync`")
+        }
+        UnknownReason::NotSynced => {
+            Failure::network("the collection allows no lazy reads and is not synced")
+                .next("run `packice sync`")
+        }
+        UnknownReason::Unreachable => {
+            Failure::network("no source gave the bytes that this read needs")
+                .next("check the sources, or run `packice sync`")
+        }
+    }
+}

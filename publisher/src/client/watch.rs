@@ -1,0 +1,72 @@
+//! Shows a sync on a progress bar, and keeps the faults of sources for the result.
+
+use indicatif::ProgressBar;
+use packice_core::engine::Event;
+use packice_core::engine::io::Phase;
+use serde_json::{Value, json};
+
+use crate::ui::Ui;
+
+/// Hears a sync's events.
+pub struct Watch {
+    bar: ProgressBar,
+    loud: bool,
+    /// The faults that were heard, as JSON.
+    pub faults: Vec<Value>,
+}
+
+impl Watch {
+    /// A bar with a label.
+    pub fn new(ui: Ui, label: &str) -> Self {
+        let bar = ui.bytes_bar(label, 0);
+        Self { bar, loud: !ui.json && !ui.quiet, faults: Vec::new() }
+    }
+
+    /// Takes an event in.
+    pub fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Phase { phase, .. } => self.bar.set_message(phase_name(*phase)),
+            Event::Progress(progress) => {
+                self.bar.set_length(progress.bytes_total);
+                self.bar.set_position(progress.bytes_done);
+            }
+            Event::Fault { source, code, object, detail } => {
+                let fault =
+                    json!({ "source": source, "code": code, "object": object, "detail": detail });
+                self.faults.push(fault);
+                self.say(&format!("fault: {source}: {object}: {detail} ({code})"));
+            }
+            Event::Damaged { key } => {
+                self.say(&format!("the local store's row {key:?} is damaged and counts as missing"));
+            }
+            Event::LayoutMismatch { collection } => {
+                self.say(&format!("collection '{collection}': its layout belies the signed root"));
+            }
+            Event::Bundle { .. } | Event::Status(_) => {}
+        }
+    }
+
+    fn say(&self, text: &str) {
+        if self.loud {
+            self.bar.suspend(|| eprintln!("{text}"));
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A phase's name.
+pub fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Trust => "trust",
+        Phase::Bootstrap => "bootstrap",
+        Phase::Collections => "collections",
+        Phase::Commit => "commit",
+        Phase::Complete => "complete",
+        Phase::Failed => "failed",
+    }
+}

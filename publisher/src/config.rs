@@ -1,0 +1,336 @@
+//! `packice.toml`: what a project publishes, from where, under which keys.
+//!
+//! Unknown fields are refused, and every error names the file and the field.
+
+use std::path::{Path, PathBuf};
+
+use packice_core::format::head::Policy;
+use packice_core::format::manifest::Params;
+use packice_core::types::Name;
+use serde::Deserialize;
+
+use crate::failure::{Failure, Result, on_file};
+use crate::mapping::Mapping;
+use crate::text::parse_size;
+
+/// The file's usual name.
+pub const FILE_NAME: &str = "packice.toml";
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory that relative paths start from.
+    pub dir: PathBuf,
+    /// The dataset.
+    pub dataset: Name,
+    /// The channel that `publish` moves.
+    pub channel: Name,
+    /// The edge's base URL.
+    pub edge_url: Option<String>,
+    /// The file of the release key's seed.
+    pub release_key: PathBuf,
+    /// The file of the root key's seed.
+    pub root_key: PathBuf,
+    /// The directory of the signed trust roots, `1.bin` and so on.
+    pub trust_dir: PathBuf,
+    /// What the publisher promises to keep.
+    pub policy: Policy,
+    /// The collections, by name.
+    pub collections: Vec<Collection>,
+}
+
+/// A checked collection.
+#[derive(Clone, Debug)]
+pub struct Collection {
+    /// The collection.
+    pub name: Name,
+    /// 0 is the bootstrap.
+    pub priority: u8,
+    /// Whether single frames may be fetched for reads.
+    pub lazy: bool,
+    /// The JSON lines.
+    pub input: PathBuf,
+    /// How a line becomes a record.
+    pub mapping: Mapping,
+    /// How the tree is cut.
+    pub params: Params,
+    /// Which dictionary.
+    pub dictionary: DictionaryChoice,
+}
+
+/// Which dictionary the frames of a collection get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DictionaryChoice {
+    /// Measured on a sample of the frames.
+    Auto,
+    /// None.
+    None,
+    /// Of this many bytes.
+    Bytes(u32),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    dataset: String,
+    channel: Option<String>,
+    #[serde(default)]
+    edge: RawEdge,
+    #[serde(default)]
+    keys: RawKeys,
+    #[serde(default)]
+    policy: RawPolicy,
+    trust_dir: Option<PathBuf>,
+    #[serde(default)]
+    collection: Vec<RawCollection>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEdge {
+    url: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawKeys {
+    release: Option<PathBuf>,
+    root: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPolicy {
+    keep_versions: Option<u64>,
+    keep_days: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCollection {
+    name: String,
+    priority: Option<u8>,
+    lazy: Option<bool>,
+    input: PathBuf,
+    key: String,
+    value: Option<String>,
+    #[serde(default)]
+    value_text: bool,
+    leaf_target: Option<String>,
+    frame_target: Option<String>,
+    node_target: Option<String>,
+    dictionary: Option<String>,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(on_file("read", path)).map_err(|f| {
+            f.next("run `packice init` to make one, or name another with --config FILE")
+        })?;
+        let dir = match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir.to_path_buf(),
+            _ => PathBuf::new(),
+        };
+        Self::parse(&text, &dir).map_err(|failure| failure.within(path.display()))
+    }
+
+    /// Checks a configuration's text.
+    pub fn parse(text: &str, dir: &Path) -> Result<Self> {
+        let raw: RawConfig = toml::from_str(text)
+            .map_err(|error| Failure::usage(error.to_string().trim_end().to_owned()))?;
+        let dataset = name("dataset", &raw.dataset)?;
+        let channel = name("channel", raw.channel.as_deref().unwrap_or("stable"))?;
+        let edge_url = raw.edge.url.map(|url| edge_url(&url)).transpose()?;
+        let mut collections = Vec::new();
+        for (at, collection) in raw.collection.into_iter().enumerate() {
+            let place = format!("collection {} ('{}')", at + 1, collection.name);
+            let checked = Collection::check(collection, dir)
+                .map_err(|failure| failure.within(&place))?;
+            if collections.iter().any(|other: &Collection| other.name == checked.name) {
+                let message = format!("{place}: field 'name': another collection has this name");
+                return Err(Failure::usage(message));
+            }
+            collections.push(checked);
+        }
+        collections.sort_by(|a, b| a.name.cmp(&b.name));
+        const DAY_MS: u64 = 86_400_000;
+        let policy = Policy {
+            keep_versions: raw.policy.keep_versions.unwrap_or(0),
+            keep_ms: raw.policy.keep_days.unwrap_or(0).saturating_mul(DAY_MS),
+        };
+        let at = |path: Option<PathBuf>, usual: &str| dir.join(path.unwrap_or(usual.into()));
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            dataset,
+            channel,
+            edge_url,
+            release_key: at(raw.keys.release, "keys/release.key"),
+            root_key: at(raw.keys.root, "keys/root.key"),
+            trust_dir: at(raw.trust_dir, "trust"),
+            policy,
+            collections,
+        })
+    }
+
+    /// The directory of builds, state and temporary files.
+    pub fn work_dir(&self) -> PathBuf {
+        self.dir.join(".packice")
+    }
+
+    /// The edge's URL, or what to do without one.
+    pub fn edge(&self, given: Option<&str>) -> Result<String> {
+        match given {
+            Some(url) => edge_url(url),
+            None => self.edge_url.clone().ok_or_else(|| {
+                Failure::usage("no edge is configured")
+                    .next("set `url` under [edge] in packice.toml, or pass --edge URL")
+            }),
+        }
+    }
+}
+
+/// Checks a base URL and takes the trailing slash off.
+pub fn edge_url(url: &str) -> Result<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match rest {
+        Some(host) if !host.is_empty() && !url.contains(['?', '#', ' ']) => {
+            Ok(url.trim_end_matches('/').to_owned())
+        }
+        _ => Err(Failure::usage(format!("'{url}' is not an http(s) URL of an edge"))
+            .next("give one such as https://edge.example.org")),
+    }
+}
+
+fn name(field: &str, text: &str) -> Result<Name> {
+    Name::new(text).map_err(|error| Failure::usage(format!("field '{field}': {error}")))
+}
+
+fn size(field: &str, text: Option<&str>, usual: u32) -> Result<u32> {
+    let Some(text) = text else { return Ok(usual) };
+    parse_size(text).and_then(|bytes| u32::try_from(bytes).ok()).ok_or_else(|| {
+        let message = format!("field '{field}': '{text}' is not a size");
+        Failure::usage(message).next("write sizes such as \"16 KiB\"")
+    })
+}
+
+impl Collection {
+    fn check(raw: RawCollection, dir: &Path) -> Result<Self> {
+        let usual = Params::default();
+        let params = Params {
+            leaf_target: size("leaf_target", raw.leaf_target.as_deref(), usual.leaf_target)?,
+            frame_target: size("frame_target", raw.frame_target.as_deref(), usual.frame_target)?,
+            node_target: size("node_target", raw.node_target.as_deref(), usual.node_target)?,
+        };
+        check_params(&params)?;
+        let mapping = Mapping::new(&raw.key, raw.value.as_deref().unwrap_or("*"), raw.value_text)?;
+        Ok(Self {
+            name: name("name", &raw.name)?,
+            priority: raw.priority.unwrap_or(1),
+            lazy: raw.lazy.unwrap_or(false),
+            input: dir.join(raw.input),
+            mapping,
+            params,
+            dictionary: dictionary(raw.dictionary.as_deref(), raw.priority)?,
+        })
+    }
+}
+
+fn check_params(params: &Params) -> Result<()> {
+    use packice_core::limits::{FRAME_TARGET, LEAF_TARGET, NODE_TARGET};
+    let bounds = [
+        ("leaf_target", params.leaf_target, LEAF_TARGET),
+        ("frame_target", params.frame_target, FRAME_TARGET),
+        ("node_target", params.node_target, NODE_TARGET),
+    ];
+    for (field, value, range) in bounds {
+        if !range.contains(&value) {
+            let (low, high) = range.into_inner();
+            let message = format!("field '{field}': {value} is not between {low} and {high} bytes");
+            return Err(Failure::usage(message));
+        }
+    }
+    if params.frame_target < params.leaf_target {
+        let message = "field 'frame_target': a frame holds whole leaves, so it cannot be smaller \
+                       than 'leaf_target'";
+        return Err(Failure::usage(message));
+    }
+    Ok(())
+}
+
+fn dictionary(text: Option<&str>, priority: Option<u8>) -> Result<DictionaryChoice> {
+    let choice = match text {
+        None if priority == Some(0) => DictionaryChoice::None,
+        None | Some("auto") => DictionaryChoice::Auto,
+        Some("none") => DictionaryChoice::None,
+        Some(text) => {
+            let bytes = size("dictionary", Some(text), 0).map_err(|failure| {
+                failure.next("write \"auto\", \"none\" or a size such as \"64 KiB\"")
+            })?;
+            let most = packice_core::limits::MAX_DICTIONARY_LEN;
+            if bytes < 1024 || bytes as usize > most {
+                let message =
+                    format!("field 'dictionary': {bytes} is not between 1024 and {most} bytes");
+                return Err(Failure::usage(message));
+            }
+            DictionaryChoice::Bytes(bytes)
+        }
+    };
+    match (choice, priority) {
+        (DictionaryChoice::None, _) => Ok(choice),
+        // The bootstrap must decode from its own bytes, in one round trip.
+        (DictionaryChoice::Auto, Some(0)) => Ok(DictionaryChoice::None),
+        (DictionaryChoice::Bytes(_), Some(0)) => {
+            Err(Failure::usage("field 'dictionary': a collection of priority 0 has none"))
+        }
+        (DictionaryChoice::Auto | DictionaryChoice::Bytes(_), _) => Ok(choice),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        dataset = "solana-tokens"
+        [edge]
+        url = "http://127.0.0.1:8787/"
+        [[collection]]
+        name = "tokens"
+        lazy = true
+        input = "tokens.jsonl"
+        key = "{chainId}/{address}"
+    "#;
+
+    fn refused(from: &str, to: &str) -> String {
+        let text = GOOD.replace(from, to);
+        assert_ne!(text, GOOD, "the replacement must change something");
+        Config::parse(&text, Path::new("p")).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn defaults_are_filled_in() {
+        let config = Config::parse(GOOD, Path::new("p")).expect("good");
+        assert_eq!(config.channel.as_str(), "stable");
+        assert_eq!(config.edge_url.as_deref(), Some("http://127.0.0.1:8787"));
+        assert_eq!(config.release_key, Path::new("p/keys/release.key"));
+        let tokens = &config.collections[0];
+        assert_eq!(tokens.params, Params::default());
+        assert_eq!(tokens.input, Path::new("p/tokens.jsonl"));
+        assert_eq!(tokens.dictionary, DictionaryChoice::Auto);
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        assert!(refused("lazy", "lasy").contains("lasy"));
+        assert!(refused("solana-tokens", "Solana").contains("field 'dataset'"));
+        let text = refused("lazy = true", "leaf_target = \"1 furlong\"");
+        assert!(text.contains("collection 1 ('tokens'): field 'leaf_target'"), "{text}");
+        let text = refused("lazy = true", "frame_target = \"4 GiB\"");
+        assert!(text.contains("field 'frame_target'"), "{text}");
+        let text = refused("lazy = true", "priority = 0\ndictionary = \"64 KiB\"");
+        assert!(text.contains("priority 0"), "{text}");
+        assert!(refused("{address}", "{address").contains("field 'key'"));
+        assert!(refused("http://", "ftp://").contains("not an http(s) URL"));
+    }
+}

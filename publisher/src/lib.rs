@@ -1,0 +1,18 @@
+//! The Packice publisher and native light client: everything that the `packice` binary does.
+
+pub mod build;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod describe;
+pub mod edge;
+pub mod failure;
+pub mod keys;
+pub mod mapping;
+pub mod project;
+pub mod publish;
+pub mod reader;
+pub mod sort;
+pub mod text;
+pub mod trust_store;
+pub mod ui;

@@ -1,0 +1,5 @@
+//! The `packice` binary.
+
+fn main() -> std::process::ExitCode {
+    packice::cli::run()
+}

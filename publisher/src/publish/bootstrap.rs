@@ -1,0 +1,101 @@
+//! The bootstrap: what stands in it, and in which order, within its bytes.
+
+use packice_core::format::bootstrap::Bootstrap;
+use packice_core::format::layout::{Directory, Page};
+use packice_core::format::manifest::Collection;
+use packice_core::limits::{MAX_BOOTSTRAP_LEN, MAX_BOOTSTRAP_OBJECTS};
+use packice_core::types::{LogHash, ObjectKind};
+
+use crate::failure::{Failure, Result};
+use crate::project::Build;
+
+/// Bytes for the manifest and the layouts: with them a cold read of one key costs one more round
+/// trip, and all of it stays below 64 KiB.
+const LAYOUT_BYTES: usize = 24 << 10;
+/// What checkpoint, trust roots, head state and proof may take, beside the objects.
+const SPARE_BYTES: usize = 4 << 10;
+
+/// The signed part of a bootstrap.
+pub struct SignedPart {
+    /// The checkpoint.
+    pub checkpoint: Vec<u8>,
+    /// The trust roots.
+    pub trust_chain: Vec<Vec<u8>>,
+    /// The head state.
+    pub head: Vec<u8>,
+    /// Its inclusion proof.
+    pub inclusion: Vec<LogHash>,
+}
+
+/// Puts a bootstrap together.
+pub fn assemble(signed: SignedPart, objects: Vec<Vec<u8>>) -> Result<Vec<u8>> {
+    let SignedPart { checkpoint, trust_chain, head, inclusion } = signed;
+    let bytes = Bootstrap { checkpoint, trust_chain, head, inclusion, objects }.encode();
+    Bootstrap::parse(&bytes).map_err(|error| {
+        Failure::internal(format!("the bootstrap does not read back: {error}"))
+    })?;
+    Ok(bytes)
+}
+
+/// Bytes that are left for objects beside the signed part.
+pub fn object_room(signed: &SignedPart) -> usize {
+    let chain: usize = signed.trust_chain.iter().map(Vec::len).sum();
+    let own = signed.checkpoint.len() + chain + signed.head.len() + 32 * signed.inclusion.len();
+    MAX_BOOTSTRAP_LEN.saturating_sub(own + SPARE_BYTES)
+}
+
+/// Takes objects while they fit.
+struct Basket {
+    objects: Vec<Vec<u8>>,
+    bytes: usize,
+    room: usize,
+}
+
+impl Basket {
+    fn take(&mut self, bytes: Vec<u8>, limit: usize) {
+        let after = self.bytes + bytes.len() + 4;
+        let fits = after <= limit.min(self.room) && self.objects.len() < MAX_BOOTSTRAP_OBJECTS;
+        if fits && !self.objects.contains(&bytes) {
+            self.bytes = after;
+            self.objects.push(bytes);
+        }
+    }
+}
+
+/// The objects of a build that a cold client needs first: the manifest, the directories, the
+/// layout pages of collections that are read before they are complete, and the bundles of
+/// priority 0.
+pub fn inlined_objects(build: &Build, room: usize) -> Result<Vec<Vec<u8>>> {
+    let mut basket = Basket { objects: Vec::new(), bytes: 0, room };
+    let mut collections: Vec<&Collection> = build.manifest.collections.iter().collect();
+    collections.sort_by(|a, b| (a.priority, &a.name).cmp(&(b.priority, &b.name)));
+    basket.take(build.manifest_bytes.clone(), room);
+    let mut directories = Vec::new();
+    for collection in &collections {
+        let bytes = build.objects.read(ObjectKind::Layout, &collection.base.directory.name)?;
+        directories.push(Directory::parse(&bytes)?);
+        basket.take(bytes, LAYOUT_BYTES);
+    }
+    let mut first_pages = Vec::new();
+    for (collection, directory) in collections.iter().zip(&directories) {
+        if collection.priority > 0 && !collection.lazy {
+            continue;
+        }
+        for reference in &directory.pages {
+            if reference.object.len > room as u64 {
+                continue;
+            }
+            let bytes = build.objects.read(ObjectKind::Layout, &reference.object.name)?;
+            if collection.priority == 0 {
+                first_pages.push(Page::parse(&bytes)?);
+            }
+            basket.take(bytes, LAYOUT_BYTES);
+        }
+    }
+    for bundle in first_pages.iter().flat_map(|page| &page.bundles) {
+        if bundle.wire_len() <= room as u64 {
+            basket.take(build.objects.read(ObjectKind::Bundle, &bundle.name)?, room);
+        }
+    }
+    Ok(basket.objects)
+}

@@ -1,0 +1,119 @@
+//! The rehearsal: the real client restores the unsigned candidate from the edge, from a clean
+//! profile, before anything is signed.
+//!
+//! A trust root and a log that exist for this moment only stand in front of the edge; every
+//! object comes from the edge by its name, nothing is inlined. Every record is read back and the
+//! trees are built again from them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use packice_core::format::head::{Channel, Head, Policy};
+use packice_core::format::trust_root::{Role, Staleness, TrustRoot, WitnessPolicy};
+use packice_core::trust::log::Frontier;
+use packice_core::trust::sign::{grow, sign_checkpoint, sign_trust_root};
+use packice_core::types::Name;
+
+use super::bootstrap::{SignedPart, assemble};
+use crate::client::audit::{Expected, audit};
+use crate::client::fetch::{HttpSource, Overlay};
+use crate::client::host::Host;
+use crate::client::store::FileStore;
+use crate::client::watch::Watch;
+use crate::failure::{Failure, Result, on_file};
+use crate::keys::Key;
+use crate::project::{Build, Project};
+use crate::ui::Ui;
+
+/// What a rehearsal did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// Records that were read back.
+    pub records: u64,
+    /// Bytes that were fetched.
+    pub bytes_fetched: u64,
+    /// Requests that were made.
+    pub requests: u64,
+}
+
+/// Restores a candidate from the edge and compares every record.
+pub fn rehearse(
+    project: &Project,
+    edge_url: &str,
+    channel: &Channel,
+    build: &Build,
+    ui: Ui,
+) -> Result<Rehearsed> {
+    let dataset = &build.manifest.dataset;
+    let (trust, bootstrap) = ephemeral(dataset, channel)?;
+    let overlay = Overlay {
+        bodies: BTreeMap::from([(format!("bootstrap/{}", channel.name), bootstrap)]),
+        hidden: ["bootstrap/", "checkpoint", "log/", "trust-root/"].map(str::to_owned).into(),
+        under: HttpSource::new(edge_url, dataset),
+    };
+    let parent = project.temporary_dir();
+    std::fs::create_dir_all(&parent).map_err(on_file("create", &parent))?;
+    let profile = tempfile::Builder::new()
+        .prefix("rehearsal-")
+        .tempdir_in(&parent)
+        .map_err(on_file("create a directory in", &parent))?;
+    let store = FileStore::open(profile.path())?;
+    let name = channel.name.clone();
+    let mut host = Host::new(dataset.clone(), name, trust, store, vec![Arc::new(overlay)])?;
+    let mut watch = Watch::new(ui, "restore");
+    let report = host.sync(&mut |event| watch.hear(event));
+    watch.finish();
+    let report = report?;
+    if report.version != build.manifest.version {
+        let message = format!("version {} was restored, not the candidate", report.version);
+        return Err(Failure::verification(message));
+    }
+    let total = build.manifest.collections.iter().map(|collection| collection.tree.records).sum();
+    let bar = ui.count_bar("compare", total);
+    let mut records = 0;
+    for collection in &build.manifest.collections {
+        let expected = Expected {
+            name: collection.name.as_str(),
+            params: collection.params,
+            root: collection.tree.root,
+            records: collection.tree.records,
+        };
+        audit(&mut host, &expected, &|read| bar.set_position(records + read))?;
+        records += collection.tree.records;
+    }
+    bar.finish_and_clear();
+    Ok(Rehearsed { records, bytes_fetched: report.bytes_fetched, requests: report.requests })
+}
+
+/// A trust root of keys that nobody keeps, and a bootstrap under it.
+fn ephemeral(dataset: &Name, channel: &Channel) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (root_key, release_key) = (Key::random()?, Key::random()?);
+    let role = |key: &Key| Role { threshold: 1, keys: vec![key.public()] };
+    let root = TrustRoot {
+        dataset: dataset.clone(),
+        origin: format!("packice-rehearsal/{dataset}"),
+        version: 1,
+        root: role(&root_key),
+        release: role(&release_key),
+        witnesses: WitnessPolicy::default(),
+        staleness: Staleness::default(),
+        floor: None,
+    };
+    let trust = sign_trust_root(&root, &[*root_key.seed()]).encode();
+    let head = Head {
+        dataset: dataset.clone(),
+        trust_root_version: 1,
+        channels: vec![channel.clone()],
+        policy: Policy::default(),
+    }
+    .encode();
+    let grown = grow(&Frontier::new(), &head);
+    let checkpoint = sign_checkpoint(&root.origin, grown.at, &[*release_key.seed()]);
+    let signed = SignedPart {
+        checkpoint: checkpoint.encode().into_bytes(),
+        trust_chain: vec![trust.clone()],
+        head,
+        inclusion: grown.inclusion,
+    };
+    Ok((trust, assemble(signed, Vec::new())?))
+}

@@ -1,0 +1,90 @@
+//! Byte sizes and other small texts, read and shown.
+
+use std::time::Duration;
+
+/// Reads `16 KiB`, `1 MiB`, `4096` or `64KB` as bytes; units are binary, `KB` means `KiB`.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().ok()?;
+    let factor = match text[digits..].trim() {
+        "" | "B" => 1,
+        "KiB" | "KB" | "K" => 1 << 10,
+        "MiB" | "MB" | "M" => 1 << 20,
+        "GiB" | "GB" | "G" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+/// Shows bytes with a binary unit: `837 B`, `16.0 KiB`.
+pub fn show_size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Shows a count with separators: `22,713`.
+pub fn show_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Shows a span: `840 ms`, `12.3 s`, `4 min 5 s`.
+pub fn show_span(span: Duration) -> String {
+    match span.as_secs() {
+        0 => format!("{} ms", span.as_millis()),
+        1..=119 => format!("{:.1} s", span.as_secs_f64()),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}
+
+/// Bytes as text where they are well-formed UTF-8 without control characters, else as `0x` and
+/// hexadecimal digits.
+pub fn show_bytes(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => format!("0x{}", packice_core::types::hex(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_and_without_units() {
+        assert_eq!(parse_size("16 KiB"), Some(16 << 10));
+        assert_eq!(parse_size("4096"), Some(4096));
+        assert_eq!(parse_size("1MiB"), Some(1 << 20));
+        assert_eq!(parse_size("64 KB"), Some(64 << 10));
+        assert_eq!(parse_size("KiB"), None);
+        assert_eq!(parse_size("1 furlong"), None);
+        assert_eq!(parse_size("99999999999 GiB"), None);
+    }
+
+    #[test]
+    fn sizes_and_counts_are_shown_for_people() {
+        assert_eq!(show_size(837), "837 B");
+        assert_eq!(show_size(16 << 10), "16.0 KiB");
+        assert_eq!(show_count(22_713), "22,713");
+        assert_eq!(show_count(100), "100");
+        assert_eq!(show_bytes(&[0, 255]), "0x00ff");
+        assert_eq!(show_bytes(b"usdc"), "usdc");
+    }
+}

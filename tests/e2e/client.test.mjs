@@ -1,0 +1,409 @@
+// The browser client in Chromium, against the real edge: reads in their three states, syncs that
+// are aborted, interrupted and doubled, and what the local store holds afterwards.
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { records, startWorld } from '../harness/client.mjs';
+import { NPM } from '../harness/project.mjs';
+import { startProxy } from '../harness/proxy.mjs';
+
+const COLLECTIONS = [
+  { name: 'alerts', priority: 0, records: records(100, 40, 1) },
+  { name: 'items', priority: 1, lazy: true, records: records(40_000, 150, 2) },
+  { name: 'sealed', priority: 2, records: records(2_000, 100, 3) },
+];
+const TOTAL = COLLECTIONS.reduce((sum, { records }) => sum + records.length, 0);
+const [KEY, VALUE] = COLLECTIONS[1].records[23_456];
+
+describe('the client in Chromium', { concurrency: false }, () => {
+  let world;
+  let proxy;
+  before(async () => {
+    world = await startWorld({ dataset: 'client-test', collections: COLLECTIONS });
+    proxy = await startProxy({ target: world.edge.url });
+    world.later(() => proxy.close());
+  });
+  after(() => world?.close());
+
+  /** Runs a function in a fresh page; returns its result, and fails on uncaught errors. */
+  async function inPage(run, arg) {
+    const { page, errors } = await world.page();
+    try {
+      const result = await page.evaluate(run, arg);
+      assert.deepEqual(errors.filter((text) => !text.startsWith('Failed to load')), []);
+      return result;
+    } finally {
+      await page.close();
+    }
+  }
+
+  test('a cold get answers within two dependent requests and 64 KiB', async () => {
+    proxy.setRules([]);
+    proxy.reset();
+    const answer = await inPage(async ({ url, key }) => {
+      const { dataset } = await client([url], { database: 'cold' });
+      const found = plain(await dataset.get('items', key));
+      await dataset.close();
+      return found;
+    }, { url: proxy.url, key: KEY });
+    assert.deepEqual(answer, { state: 'present', text: VALUE, version: 1 });
+    const { dependent, wireBytes } = proxy.totals();
+    assert.ok(dependent <= 2, `${dependent} dependent requests`);
+    assert.ok(wireBytes <= 64 * 1024, `${wireBytes} bytes`);
+  });
+
+  test('answers present, proven absent, and not known here', async () => {
+    proxy.setRules([]);
+    const answers = await inPage(async ({ url, key }) => {
+      const nowhere = await client(['http://127.0.0.1:9'], { database: 'nowhere' });
+      const unknown = plain(await nowhere.dataset.get('items', key));
+      await nowhere.dataset.close();
+      const { dataset } = await client([url], { database: 'states' });
+      const many = await dataset.getMany('items', [key, `${key}0`, 'zzz', '']);
+      const sealed = plain(await dataset.get('sealed', 'key/0000001'));
+      const hot = plain(await dataset.get('alerts', 'key/0000001'));
+      const misuse = await failure(dataset.get('nothing', 'x'));
+      await dataset.sync();
+      const unsealed = plain(await dataset.get('sealed', 'key/0000001'));
+      await dataset.close();
+      return { unknown, many: many.map(plain), sealed, hot, misuse, unsealed };
+    }, { url: proxy.url, key: KEY });
+    assert.deepEqual(answers.unknown, { state: 'unknown', reason: 'no-snapshot' });
+    assert.deepEqual(answers.many.map(({ state }) => state), [
+      'present', 'absent', 'absent', 'absent',
+    ]);
+    assert.deepEqual(answers.sealed, { state: 'unknown', reason: 'not-synced' });
+    assert.equal(answers.hot.text, COLLECTIONS[0].records[1][1]);
+    assert.equal(answers.misuse.code, 'misuse/unknown-collection');
+    assert.equal(answers.unsealed.text, COLLECTIONS[2].records[1][1]);
+  });
+
+  test('a sync stores every record, and an opened store serves them without a source', async () => {
+    proxy.setRules([]);
+    const seen = await inPage(async ({ url }) => {
+      const readAll = async (dataset) => {
+        const all = {};
+        for (const name of ['alerts', 'items', 'sealed']) {
+          all[name] = [];
+          const decode = new TextDecoder();
+          for await (const { key, value } of dataset.range(name)) {
+            all[name].push(`${decode.decode(key)} ${decode.decode(value)}`);
+          }
+        }
+        return all;
+      };
+      const first = await client([url], { database: 'whole' });
+      const phases = [];
+      const bundles = new Set();
+      first.dataset.on('state', ({ phase }) => phases.push(phase));
+      first.dataset.on('bundle', ({ collection, index, state }) => {
+        if (state === 'stored') bundles.add(`${collection} ${index}`);
+      });
+      const report = await first.dataset.sync();
+      const status = await first.dataset.status();
+      const online = await readAll(first.dataset);
+      await first.dataset.close();
+      const second = await client(['http://127.0.0.1:9'], { database: 'whole' });
+      const offline = await readAll(second.dataset);
+      const warm = await second.dataset.status();
+      await second.dataset.close();
+      const stored = await audit('whole');
+      return { report, status, warm, online, offline, phases, bundles: [...bundles], ...stored };
+    }, { url: proxy.url });
+    for (const { name, records } of COLLECTIONS) {
+      const expected = records.map(([key, value]) => `${key} ${value}`);
+      assert.deepEqual(seen.online[name], expected);
+      assert.deepEqual(seen.offline[name], expected);
+    }
+    assert.equal(seen.report.changed, true);
+    assert.equal(seen.status.stored, true);
+    assert.equal(seen.status.phase, 'complete');
+    assert.equal(seen.status.collections.reduce((sum, { records }) => sum + records, 0), TOTAL);
+    assert.deepEqual(
+      seen.warm.collections.map(({ root }) => root),
+      seen.status.collections.map(({ root }) => root),
+    );
+    assert.equal(seen.warm.requests, 0);
+    assert.deepEqual(seen.bad, []);
+    const bundles = seen.status.collections.reduce((sum, { bundles }) => sum + bundles, 0);
+    assert.ok(bundles >= 4, `${bundles} bundles are too few for these tests`);
+    assert.equal(seen.bundles.length, bundles);
+    assert.ok(seen.phases.includes('collections') && seen.phases.at(-1) === 'complete');
+  });
+
+  test('ranges are bounded by start, end, prefix and limit', async () => {
+    const ranges = await inPage(async ({ url }) => {
+      const { dataset } = await client([url], { database: 'ranges' });
+      const keys = async (options) => {
+        const found = [];
+        for await (const { key } of dataset.range('items', options)) {
+          found.push(new TextDecoder().decode(key));
+        }
+        return found;
+      };
+      const result = {
+        middle: await keys({ start: 'key/0010000', end: 'key/0010003' }),
+        prefix: await keys({ prefix: 'key/00123' }),
+        limited: await keys({ start: 'key/0039998', limit: 5 }),
+        none: await keys({ limit: 0 }),
+        across: (await keys({ start: 'key/0005000', limit: 6000 })).length,
+        both: await failure(keys({ prefix: 'a', start: 'b' })),
+      };
+      const loop = dataset.range('items');
+      await loop.next();
+      await loop.return();
+      result.ended = await loop.next();
+      await dataset.close();
+      return result;
+    }, { url: world.edge.url });
+    assert.deepEqual(ranges.middle, ['key/0010000', 'key/0010001', 'key/0010002']);
+    assert.equal(ranges.prefix.length, 100);
+    assert.deepEqual(ranges.limited, ['key/0039998', 'key/0039999']);
+    assert.deepEqual(ranges.none, []);
+    assert.equal(ranges.across, 6000);
+    assert.equal(ranges.both.code, 'misuse/range');
+    assert.equal(ranges.ended.done, true);
+  });
+
+  test('proves presence and absence', async () => {
+    const [present, absent] = await inPage(async ({ url, key }) => {
+      const { dataset } = await client([url], { database: 'proofs' });
+      const both = [await dataset.proof('items', key), await dataset.proof('items', 'nobody')];
+      const roots = (await dataset.status()).collections.map(({ root }) => root);
+      await dataset.close();
+      return both.map(({ value, key, bytes, ...proof }) => ({
+        ...proof,
+        value: value && new TextDecoder().decode(value),
+        key: new TextDecoder().decode(key),
+        length: bytes.length,
+        signed: roots.includes(proof.root),
+      }));
+    }, { url: world.edge.url, key: KEY });
+    assert.equal(present.value, VALUE);
+    assert.equal(present.key, KEY);
+    assert.equal(absent.value, null);
+    for (const proof of [present, absent]) {
+      assert.ok(proof.signed && proof.length > 0 && proof.path.length >= 2);
+      assert.equal(proof.path[0].identity, proof.root);
+      assert.equal(proof.path.at(-1).level, 0);
+    }
+  });
+
+  test('a sync and a read can be aborted, and what was stored stays', async () => {
+    proxy.setRules([{ kind: 'bundle', action: 'stall', after: 1 }]);
+    const aborted = await inPage(async ({ url, key }) => {
+      const { dataset } = await client([url], { database: 'aborted' });
+      const stop = new AbortController();
+      const sync = failure(dataset.sync({ signal: stop.signal }));
+      const stored = await new Promise((ok) => {
+        dataset.on('bundle', (event) => event.state === 'stored' && ok(event));
+      });
+      stop.abort();
+      const gone = await failure(dataset.sync({ signal: AbortSignal.abort() }));
+      const read = new AbortController();
+      const get = failure(dataset.get('sealed', 'key/0000001', { signal: read.signal }));
+      read.abort();
+      const result = { sync: await sync, gone, get: await get, stored };
+      result.still = (await dataset.getMany('alerts', ['key/0000001'])).map(plain);
+      await dataset.close();
+      return { ...result, ...await audit('aborted') };
+    }, { url: proxy.url, key: KEY });
+    for (const error of [aborted.sync, aborted.gone, aborted.get]) {
+      assert.equal(error.code, 'misuse/aborted');
+      assert.equal(error.name, 'AbortError');
+    }
+    assert.equal(aborted.still[0].state, 'present');
+    assert.ok(aborted.keys.some((key) => key.startsWith('bundle/')));
+    assert.deepEqual(aborted.bad, []);
+  });
+
+  test('close rejects what waits, and a data set that is closed says so', async () => {
+    proxy.setRules([{ kind: '*', action: 'stall' }]);
+    const [waiting, later] = await inPage(async ({ url }) => {
+      const { dataset } = await client([url], { database: 'closed' });
+      const sync = failure(dataset.sync());
+      await dataset.close();
+      await dataset.close();
+      return [await sync, await failure(dataset.get('items', 'x'))];
+    }, { url: proxy.url });
+    assert.equal(waiting.code, 'misuse/closed');
+    assert.equal(later.code, 'misuse/closed');
+  });
+
+  test('a worker that cannot start or dies rejects with a name', async () => {
+    const failures = await inPage(async ({ url }) => {
+      const source = (text) => URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
+      const start = (text) => () => new Worker(source(text), { type: 'module' });
+      const broken = await failure(client([url], { createWorker: start('syntax error here') }));
+      const dies = 'onmessage = ({ data }) => { if (data.method === "open") '
+        + 'postMessage({ id: data.id }); else throw new Error("dead"); }';
+      const { dataset } = await client([url], { createWorker: start(dies) });
+      const first = await failure(dataset.get('items', 'x'));
+      const later = await failure(dataset.get('items', 'x'));
+      return [broken, first, later];
+    }, { url: world.edge.url });
+    for (const { code } of failures) assert.equal(code, 'internal/worker-died');
+  });
+
+  test('a page reloaded in the middle of a sync resumes and fetches no stored bundle again',
+    async () => {
+      proxy.setRules([{ kind: 'bundle', action: 'stall', after: 2 }]);
+      proxy.reset();
+      const { page } = await world.page();
+      await page.evaluate(async ({ url }) => {
+        const { dataset } = await client([url], { database: 'resumed' });
+        let stored = 0;
+        const two = new Promise((ok) => {
+          dataset.on('bundle', (event) => {
+            if (event.state === 'stored' && (stored += 1) === 2) ok();
+          });
+        });
+        dataset.sync().catch(() => undefined);
+        await two;
+      }, { url: proxy.url });
+      await world.reload(page);
+      const kept = await page.evaluate(() => audit('resumed'));
+      const held = kept.keys.filter((key) => key.startsWith('bundle/'));
+      assert.ok(held.length >= 2);
+
+      proxy.setRules([]);
+      proxy.reset();
+      const resumed = await page.evaluate(async ({ url }) => {
+        const { dataset } = await client([url], { database: 'resumed' });
+        const report = await dataset.sync();
+        const status = await dataset.status();
+        await dataset.close();
+        return { report, status, ...await audit('resumed') };
+      }, { url: proxy.url });
+      const whole = await page.evaluate(async ({ url }) => {
+        const { dataset } = await client([url], { database: 'at-once' });
+        await dataset.sync();
+        const status = await dataset.status();
+        await dataset.close();
+        return status;
+      }, { url: world.edge.url });
+      await page.close();
+      const again = proxy.log.filter(({ path }) => held.some((key) => path.endsWith(key)));
+      assert.deepEqual(again.map(({ path }) => path), []);
+      assert.ok(resumed.report.bundlesReused >= held.length);
+      assert.equal(resumed.status.stored, true);
+      assert.deepEqual(resumed.bad, []);
+      const roots = ({ collections }) => collections.map(({ name, root }) => [name, root]);
+      assert.deepEqual(roots(resumed.status), roots(whole));
+    });
+
+  test('two data sets on one database do not disturb each other', async () => {
+    const both = await inPage(async ({ url, key }) => {
+      const one = await client([url], { database: 'shared' });
+      const two = await client([url], { database: 'shared', run: 'in-place' });
+      const early = [one.dataset.get('items', key), two.dataset.get('items', key)];
+      const reports = await Promise.all([one.dataset.sync(), two.dataset.sync()]);
+      const answers = [];
+      for (const { dataset } of [one, two]) {
+        answers.push(plain(await dataset.get('items', key)));
+        answers.push(plain(await dataset.get('sealed', 'key/0000007')));
+      }
+      const statuses = [await one.dataset.status(), await two.dataset.status()];
+      await one.dataset.close();
+      await two.dataset.close();
+      const stored = await audit('shared');
+      return { early: (await Promise.all(early)).map(plain), reports, answers, statuses, ...stored };
+    }, { url: world.edge.url, key: KEY });
+    for (const { text } of [...both.early, both.answers[0], both.answers[2]]) {
+      assert.equal(text, VALUE);
+    }
+    for (const { stored, collections } of both.statuses) {
+      assert.equal(stored, true);
+      assert.ok(collections.every(({ complete }) => complete));
+    }
+    assert.deepEqual(both.bad, []);
+  });
+
+  test('a full disk is named, keeps what is verified, and does not end reads', async () => {
+    const { page } = await world.page();
+    const cdp = await page.context().newCDPSession(page);
+    const origin = new URL(page.url()).origin;
+    await cdp.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1 << 20 });
+    const full = await page.evaluate(async ({ url, key }) => {
+      const { dataset } = await client([url], { database: 'full' });
+      const sync = await failure(dataset.sync());
+      const answer = plain(await dataset.get('items', key));
+      await dataset.close();
+      return { sync, answer, ...await audit('full') };
+    }, { url: world.edge.url, key: KEY });
+    await cdp.send('Storage.overrideQuotaForOrigin', { origin });
+    await page.close();
+    assert.equal(full.sync.code, 'store/quota');
+    assert.equal(full.answer.text, VALUE);
+    assert.deepEqual(full.bad, []);
+  });
+
+  test('a row that a disk has damaged is noticed, and fetched again', async () => {
+    const healed = await inPage(async ({ url, key }) => {
+      const first = await client([url], { database: 'damaged' });
+      await first.dataset.sync();
+      await first.dataset.close();
+      const bundles = (await audit('damaged')).keys.filter((key) => key.startsWith('bundle/'));
+      for (const key of bundles) await damage('damaged', key);
+      const { dataset } = await client([url], { database: 'damaged' });
+      const rows = [];
+      dataset.on('damaged', ({ object }) => rows.push(object));
+      const answer = plain(await dataset.get('items', key));
+      await dataset.sync();
+      await dataset.close();
+      return { answer, rows, ...await audit('damaged') };
+    }, { url: world.edge.url, key: KEY });
+    assert.equal(healed.answer.text, VALUE);
+    assert.ok(healed.rows.length >= 1);
+  });
+
+  test('works in a service worker, which may neither start workers nor import later', async () => {
+    const answer = await inPage(async ({ url, trust, key }) => {
+      await navigator.serviceWorker.register('/sw.js', { type: 'module' });
+      const { active } = await navigator.serviceWorker.ready;
+      const reply = new Promise((ok) => {
+        navigator.serviceWorker.onmessage = ({ data }) => ok(data);
+      });
+      const options = { dataset: 'client-test', sources: [url], trust, database: 'service' };
+      active.postMessage({ options, collection: 'items', key });
+      const { found, ...rest } = await reply;
+      return { ...rest, found: found && plain(found), ...await audit('service') };
+    }, { url: world.edge.url, trust: world.project.trust, key: KEY });
+    assert.equal(answer.message, undefined);
+    assert.equal(answer.found.text, VALUE);
+    assert.equal(answer.report.changed, true);
+    assert.ok(answer.keys.length > 0);
+    assert.deepEqual(answer.bad, []);
+  });
+
+  test('works in Node, in place and in memory', async () => {
+    const { open } = await import(pathToFileURL(join(NPM, 'index.js')));
+    const trust = new Uint8Array(Buffer.from(world.project.trust, 'base64'));
+    const dataset = await open({ dataset: 'client-test', sources: [world.edge.url], trust });
+    const lazy = await dataset.get('items', KEY);
+    assert.equal(Buffer.from(lazy.value).toString(), VALUE);
+    await dataset.sync();
+    const keys = [];
+    for await (const { key } of dataset.range('sealed')) keys.push(Buffer.from(key).toString());
+    assert.deepEqual(keys, COLLECTIONS[2].records.map(([key]) => key));
+    assert.equal((await dataset.status()).stored, true);
+    await dataset.close();
+  });
+
+  test('destroy leaves no database behind', async () => {
+    const names = await inPage(async ({ url }) => {
+      const { destroy } = await import('/packice/index.js');
+      const { dataset } = await client([url], { database: 'doomed' });
+      await dataset.get('alerts', 'key/0000001');
+      const before = (await indexedDB.databases()).map(({ name }) => name);
+      await destroy({ dataset: 'client-test', database: 'doomed' });
+      const after = (await indexedDB.databases()).map(({ name }) => name);
+      await dataset.close();
+      return { before, after };
+    }, { url: world.edge.url });
+    assert.ok(names.before.includes('doomed'));
+    assert.ok(!names.after.includes('doomed'));
+  });
+});

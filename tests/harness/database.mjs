@@ -1,0 +1,58 @@
+// Looks into a client's IndexedDB from a page, past the client: what is stored, and whether each
+// object is what its name says. Runs in the page.
+
+import { blake3 } from './blake3.mjs';
+
+const done = (request) =>
+  new Promise((ok, fail) => {
+    request.onsuccess = () => ok(request.result);
+    request.onerror = () => fail(request.error);
+  });
+
+async function withDatabase(name, use) {
+  // Opening would make a database that is not there.
+  const there = await indexedDB.databases();
+  if (!there.some((database) => database.name === name)) return use(null);
+  const database = await done(indexedDB.open(name));
+  try {
+    return await use(database);
+  } finally {
+    database.close();
+  }
+}
+
+/** Every stored object by its key, its parts put together again. */
+export function objects(name) {
+  return withDatabase(name, async (database) => {
+    const found = new Map();
+    if (!database) return found;
+    const store = database.transaction('objects').objectStore('objects');
+    const [keys, values] = await Promise.all([done(store.getAllKeys()), done(store.getAll())]);
+    keys.forEach((row, i) => {
+      const key = row.split('#')[0];
+      const before = found.get(key) ?? new Uint8Array();
+      const bytes = new Uint8Array(before.length + values[i].length);
+      bytes.set(before);
+      bytes.set(values[i], before.length);
+      found.set(key, bytes);
+    });
+    return found;
+  });
+}
+
+/** The keys of objects, and those whose bytes do not have the hash in their key. */
+export async function audit(name) {
+  const found = await objects(name);
+  const bad = [...found].filter(([key, bytes]) => !key.endsWith(`/${blake3(bytes)}`));
+  return { keys: [...found.keys()], bad: bad.map(([key]) => key) };
+}
+
+/** Changes one byte of a stored object, as a failing disk would. */
+export function damage(name, key) {
+  return withDatabase(name, async (database) => {
+    const store = database.transaction('objects', 'readwrite').objectStore('objects');
+    const bytes = await done(store.get(key));
+    bytes[bytes.length >> 1] ^= 1;
+    await done(store.put(bytes, key));
+  });
+}

@@ -1,0 +1,119 @@
+// Starts the built edge worker on the real workerd through miniflare's API: ready in under a
+// second, R2 and caches simulated by workerd, no account and no network. `wrangler dev` is for
+// people; this is for tests and the demo.
+
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { asChild, isMain } from './child.mjs';
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+const BUILD = join(ROOT, 'edge-worker/build');
+
+/** The compatibility date of wrangler.toml, so that tests and deployment agree. */
+async function compatibilityDate() {
+  const { readFile } = await import('node:fs/promises');
+  const text = await readFile(join(ROOT, 'wrangler.toml'), 'utf8');
+  const found = /^compatibility_date\s*=\s*"([0-9-]+)"/m.exec(text);
+  if (!found) throw new Error('wrangler.toml has no compatibility_date');
+  return found[1];
+}
+
+/** A TCP port that was free a moment ago. */
+export function freePort(host = '127.0.0.1') {
+  return new Promise((ok, fail) => {
+    const probe = createServer();
+    probe.once('error', fail);
+    probe.listen(0, host, () => {
+      const { port } = probe.address();
+      probe.close(() => ok(port));
+    });
+  });
+}
+
+/**
+ * Starts one edge.
+ *
+ * - `tokenHashes`: the PUBLISH_TOKEN_HASHES secret, `{dataset or *}={blake3 hex}`, comma list.
+ * - `persist`: folder that keeps R2 between runs; a temporary one, removed by `close`, if absent.
+ * - `colo`: the data centre that `request.cf.colo` names.
+ * - `port`: 0 takes a free one.
+ */
+export async function startEdge({
+  tokenHashes = '',
+  persist,
+  colo = 'FRA',
+  host = '127.0.0.1',
+  port = 0,
+  bindings = {},
+  verbose = false,
+} = {}) {
+  if (!existsSync(join(BUILD, 'index.js'))) {
+    throw new Error('edge-worker/build is missing: run `cargo xtask edge-build` first');
+  }
+  const { Miniflare, convertV4MiniflareOptions, Log, LogLevel } = await import('miniflare');
+  const temporary = persist ? null : await mkdtemp(join(tmpdir(), 'packice-edge-'));
+  const folder = resolve(persist ?? temporary);
+  await mkdir(folder, { recursive: true });
+  const socket = { host, port: port || (await freePort(host)) };
+  const options = convertV4MiniflareOptions({
+    cf: { colo },
+    log: new Log(verbose ? LogLevel.INFO : LogLevel.ERROR),
+    host,
+    port: 0,
+    workers: [
+      {
+        name: 'packice-edge',
+        modulesRoot: BUILD,
+        modules: [
+          { type: 'ESModule', path: join(BUILD, 'index.js') },
+          { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
+        ],
+        compatibilityDate: await compatibilityDate(),
+        r2Buckets: ['OBJECTS'],
+        bindings: { PUBLISH_TOKEN_HASHES: tokenHashes, ...bindings },
+        unsafeDirectSockets: [socket],
+      },
+    ],
+  });
+  // The converter drops the persistence settings of version 4.
+  options.resourcePersistencePath = folder;
+  const miniflare = new Miniflare(options);
+  await miniflare.ready;
+  const direct = await miniflare.unsafeGetDirectURL('packice-edge');
+  return {
+    url: direct.origin,
+    host: direct.hostname,
+    port: Number(direct.port),
+    persist: folder,
+    miniflare,
+    async close() {
+      await miniflare.dispose();
+      if (temporary) await rm(temporary, { recursive: true, force: true });
+    },
+  };
+}
+
+if (isMain(import.meta.url)) {
+  const { values } = parseArgs({
+    options: {
+      port: { type: 'string', default: '0' },
+      colo: { type: 'string', default: 'FRA' },
+      persist: { type: 'string' },
+      'token-hashes': { type: 'string', default: process.env.PUBLISH_TOKEN_HASHES ?? '' },
+      verbose: { type: 'boolean', default: false },
+    },
+  });
+  const edge = await startEdge({
+    port: Number(values.port),
+    colo: values.colo,
+    persist: values.persist,
+    tokenHashes: values['token-hashes'],
+    verbose: values.verbose,
+  });
+  asChild(edge, { persist: edge.persist });
+}

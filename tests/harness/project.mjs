@@ -1,0 +1,71 @@
+// A publisher's project made up by a test: JSON lines and a configuration in a temporary folder,
+// built and published by the real `packice` through the edge's API.
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { blake3 } from './blake3.mjs';
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+const run = promisify(execFile);
+
+/** The publisher's program: what xtask built, or the release build. */
+export const PACKICE = process.env.PACKICE_BIN ?? join(ROOT, 'target/release/packice');
+
+/** The built npm package. */
+export const NPM = process.env.PACKICE_NPM ?? join(ROOT, 'target/npm/packice');
+
+/** The edge's secret for one token that may publish everything. */
+export function tokenHashes(token) {
+  return `*=${blake3(new TextEncoder().encode(token))}`;
+}
+
+function section({ name, priority, lazy = false, settings = {} }) {
+  const input = `${name}.jsonl`;
+  const fields = { key: '{k}', value: 'v', value_text: true };
+  const pairs = { name, priority, lazy, input, ...fields, ...settings };
+  const lines = Object.entries(pairs).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+  return ['', '[[collection]]', ...lines, ''].join('\n');
+}
+
+/**
+ * Makes a project. `collections` are `{ name, priority, lazy, settings, records }`, records being
+ * `[key, text]` pairs. `publish()` builds and publishes what they hold at that time.
+ */
+export async function makeProject({ dataset, edge, token, collections }) {
+  const dir = await mkdtemp(join(tmpdir(), 'packice-project-'));
+  const packice = async (...args) => {
+    const env = { ...process.env, PACKICE_TOKEN: token };
+    const { stdout } = await run(PACKICE, args, { cwd: dir, env, maxBuffer: 1 << 26 });
+    return stdout;
+  };
+  await packice('init', '--dataset', dataset);
+  const head = [
+    `dataset = "${dataset}"`,
+    'channel = "stable"',
+    '[edge]',
+    `url = "${edge}"`,
+    '[keys]',
+    'release = "keys/release.key"',
+    'root = "keys/root.key"',
+  ];
+  const config = head.join('\n') + '\n' + collections.map(section).join('');
+  await writeFile(join(dir, 'packice.toml'), config);
+  return {
+    dir,
+    packice,
+    trust: (await readFile(join(dir, 'trust/1.bin'))).toString('base64'),
+    async publish() {
+      for (const { name, records } of collections) {
+        const lines = records.map(([k, v]) => JSON.stringify({ k, v }) + '\n');
+        await writeFile(join(dir, `${name}.jsonl`), lines.join(''));
+      }
+      await packice('build', '--json');
+      return packice('publish', '--json');
+    },
+    remove: () => rm(dir, { recursive: true, force: true }),
+  };
+}

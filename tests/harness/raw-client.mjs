@@ -1,0 +1,64 @@
+// A plain HTTP client for tests of the edge: sends paths and headers exactly as they are written,
+// and keeps count, so that a test can say at its end that no request came to a 5xx.
+
+import assert from 'node:assert/strict';
+import http from 'node:http';
+
+/** A client of one edge. */
+export class Client {
+  #edge;
+  #agent = new http.Agent({ keepAlive: true });
+  #failed = [];
+
+  constructor(edge) {
+    this.#edge = edge;
+  }
+
+  /**
+   * One request. `headersOnly` sends the headers and waits for the answer without a body, for
+   * uploads that are refused by their length.
+   */
+  call(method, path, { headers = {}, body, token, headersOnly = false } = {}) {
+    const authorization = token ? { authorization: `Bearer ${token}` } : {};
+    const length = body === undefined ? {} : { 'content-length': body.length };
+    const { host, port } = this.#edge;
+    return new Promise((ok, fail) => {
+      const request = http.request({
+        agent: this.#agent,
+        host,
+        port,
+        method,
+        path,
+        headers: { ...authorization, ...length, ...headers },
+      });
+      request.on('error', fail);
+      request.on('response', async (response) => {
+        const chunks = [];
+        for await (const piece of response) chunks.push(piece);
+        const status = response.statusCode;
+        if (status >= 500) this.#failed.push(`${status} ${method} ${path}`);
+        ok({ status, headers: response.headers, body: Buffer.concat(chunks) });
+        if (headersOnly) request.destroy();
+      });
+      if (headersOnly) request.flushHeaders();
+      else request.end(body);
+    });
+  }
+
+  /** Ends the connections; fails if any request came to a 5xx. */
+  async close() {
+    this.#agent.destroy();
+    assert.deepEqual(this.#failed, [], 'no request may end in a 5xx');
+  }
+}
+
+/** Checks that an answer is a problem of a type and says what is wrong; returns its fields. */
+export function assertProblem(reply, status, code) {
+  assert.equal(reply.status, status, reply.body.toString());
+  assert.equal(reply.headers['content-type'], 'application/problem+json');
+  const problem = JSON.parse(reply.body);
+  assert.equal(problem.type, `urn:packice:problem:${code}`);
+  assert.equal(problem.status, status);
+  assert.ok(problem.title && problem.detail, 'title and detail');
+  return problem;
+}

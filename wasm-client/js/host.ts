@@ -1,0 +1,117 @@
+/**
+ * The engine's host: loads the wasm module and answers requests, in a worker or in place. It
+ * decides nothing about data; that is done in wasm, behind `Client`.
+ */
+import init, { Client, destroy, onPanic, type WasmSource } from "./packice_client.js";
+import { toWire, type WireError } from "./errors.js";
+import type { Method, Methods, Reply, Request } from "./rpc.js";
+
+export type Send = (reply: Reply) => void;
+
+let loading: Promise<unknown> | undefined;
+
+/** Compiles the wasm module while it is fetched; once per scope. */
+function load(wasmUrl: string | undefined): Promise<unknown> {
+  loading ??= fetchWasm(wasmUrl).then((source) => init({ module_or_path: source }));
+  // A failed load is tried again by the next call.
+  loading.catch(() => (loading = undefined));
+  return loading;
+}
+
+async function fetchWasm(wasmUrl: string | undefined): Promise<WasmSource> {
+  const url = wasmUrl
+    ? new URL(wasmUrl, import.meta.url)
+    : new URL("./packice_client_bg.wasm", import.meta.url);
+  if (url.protocol === "file:") {
+    // Node does not fetch files. The name is not a literal, so that no bundler looks for it.
+    const fs = "node:fs/promises";
+    const { readFile } = await import(/* @vite-ignore */ /* webpackIgnore: true */ fs);
+    return readFile(url) as Promise<BufferSource>;
+  }
+  const response = await fetch(url);
+  if (!response.ok) {
+    const message = `the wasm file answered ${response.status}: set wasmUrl to where it is`;
+    throw { code: "internal/wasm-missing", message };
+  }
+  return response;
+}
+
+/** Serves one data set: the returned function takes requests, answers go to `send`. */
+export function serve(send: Send): (request: Request) => void {
+  let client: Client | undefined;
+  /** The engine's ids of a request's reads: one, or one for each key. */
+  const running = new Map<number, number[]>();
+  let nextRead = 1;
+
+  /** Nothing may run on an instance after a trap: its state is unknown. */
+  function die(why: WireError): void {
+    client = undefined;
+    send({ died: why });
+  }
+
+  function opened(): Client {
+    if (!client) throw { code: "misuse/closed", message: "the dataset is not open" };
+    return client;
+  }
+
+  /** An id of the engine's for a part of a request, so that it can be taken back. */
+  function read(id: number): number {
+    const engineId = nextRead++;
+    const ids = running.get(id);
+    if (ids) ids.push(engineId);
+    else running.set(id, [engineId]);
+    return engineId;
+  }
+
+  const methods: {
+    [M in Method]: (
+      id: number,
+      args: Methods[M]["args"],
+    ) => Promise<Methods[M]["result"]> | Methods[M]["result"];
+  } = {
+    async open(_id, options) {
+      await load(options.wasmUrl);
+      onPanic(die);
+      client = await Client.open(options, (event, data) => send({ event, data } as Reply));
+    },
+    async destroy(_id, { database, wasmUrl }) {
+      await load(wasmUrl);
+      await destroy(database);
+    },
+    get: (id, { collection, key }) => opened().get(read(id), collection, key),
+    getMany: (id, { collection, keys }) =>
+      Promise.all(keys.map((key) => opened().get(read(id), collection, key))),
+    page: (id, { collection, start, end, limit, at }) =>
+      opened().page(read(id), collection, start, end, limit, at),
+    proof: (id, { collection, key }) => opened().proof(read(id), collection, key),
+    status: () => opened().status(),
+    sync: (id) => opened().sync(read(id)),
+    close() {
+      client?.close();
+      client = undefined;
+    },
+  };
+
+  async function answer(id: number, method: Method, args: unknown): Promise<void> {
+    try {
+      const run = methods[method] as (id: number, args: unknown) => unknown;
+      const result = await run(id, args);
+      send({ id, result });
+    } catch (thrown) {
+      send({ id, error: toWire(thrown) });
+      if (thrown instanceof WebAssembly.RuntimeError) {
+        die({ code: "internal/worker-died", message: thrown.message });
+      }
+    } finally {
+      running.delete(id);
+    }
+  }
+
+  return (request) => {
+    if ("cancel" in request) {
+      for (const engineId of running.get(request.cancel) ?? []) client?.cancel(engineId);
+    } else {
+      void answer(request.id, request.method, request.args);
+    }
+  };
+}

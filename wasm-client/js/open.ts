@@ -1,0 +1,86 @@
+/** Starts a host where the options say, and opens a data set on it. */
+import { DatasetHandle } from "./dataset.js";
+import { PackiceError, type WireError } from "./errors.js";
+import { databaseName, hostOptions, wasmUrl } from "./options.js";
+import { Caller, type Connect, type Reply, type Request } from "./rpc.js";
+import type { Dataset, DestroyOptions, OpenOptions } from "./types.js";
+
+/** The module that serves requests in place. */
+export type HostModule = Pick<typeof import("./host.js"), "serve">;
+
+export async function openWith(
+  options: OpenOptions,
+  host: () => Promise<HostModule>,
+  run: "worker" | "in-place",
+): Promise<Dataset> {
+  const given = hostOptions(options);
+  const connect = run === "worker" ? worker(options.createWorker) : inPlace(await host());
+  return DatasetHandle.open(connect, given);
+}
+
+/** Deletes the local database of a data set; data sets that are open lose what they stored. */
+export async function destroyWith(
+  options: DestroyOptions,
+  host: () => Promise<HostModule>,
+): Promise<void> {
+  const database = databaseName(options);
+  const caller = new Caller(inPlace(await host()), () => undefined);
+  try {
+    await caller.call("destroy", { database, wasmUrl: wasmUrl(options.wasmUrl) });
+  } finally {
+    await caller.close();
+  }
+}
+
+/** A dedicated worker. */
+function worker(create: (() => Worker) | undefined): Connect {
+  return (receive, died) => {
+    const worker = start(create);
+    worker.onmessage = (event: MessageEvent<Reply>) => receive(event.data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      died(deadWorker(event.message));
+    };
+    worker.onmessageerror = () => died(deadWorker("a message could not be read"));
+    return {
+      send: (request) => worker.postMessage(request),
+      end: () => worker.terminate(),
+    };
+  };
+}
+
+function start(create: (() => Worker) | undefined): Worker {
+  try {
+    if (create) return create();
+    // Bundlers look for exactly this expression.
+    return new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+  } catch (cause) {
+    const message = 'no worker can be started here: open with run: "in-place"';
+    throw new PackiceError("internal/no-worker", message, { cause });
+  }
+}
+
+function deadWorker(detail: string | undefined): WireError {
+  const message = `the worker ended: ${detail || "its script could not be loaded"}`;
+  return { code: "internal/worker-died", message };
+}
+
+/** The same host on the caller's own thread. */
+function inPlace({ serve }: HostModule): Connect {
+  return (receive) => {
+    let ended = false;
+    const request = serve((reply) => {
+      if (!ended) receive(reply);
+    });
+    return {
+      // A turn later, as a worker would: the caller has its promise before anything happens.
+      send: (message: Request) => queueMicrotask(() => request(message)),
+      end: () => {
+        if (ended) return;
+        ended = true;
+        // Nobody listens to the answer: the call ends what still runs.
+        request({ id: 0, method: "close", args: undefined });
+      },
+    };
+  };
+}

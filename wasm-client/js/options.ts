@@ -1,0 +1,77 @@
+/** Checks what a caller gives to `open`, and fills in what it leaves out. */
+import { PackiceError } from "./errors.js";
+import type { HostOptions } from "./rpc.js";
+import type { OpenOptions, Source } from "./types.js";
+
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
+export function hostOptions(options: OpenOptions): HostOptions {
+  const { dataset, channel = "stable" } = options;
+  checkName("dataset", dataset);
+  checkName("channel", channel);
+  if (!Array.isArray(options.sources) || options.sources.length === 0) {
+    throw misuse("sources", "at least one URL to fetch from is needed");
+  }
+  return {
+    dataset,
+    channel,
+    sources: options.sources.map(source),
+    trust: trustBytes(options.trust),
+    database: databaseName(options),
+    memory: options.store === "memory" || typeof indexedDB === "undefined",
+    wasmUrl: wasmUrl(options.wasmUrl),
+  };
+}
+
+export function databaseName(options: { dataset: string; database?: string }): string {
+  checkName("dataset", options.dataset);
+  return options.database ?? `packice/${options.dataset}`;
+}
+
+function source(given: string | Source): { url: string; name: string } {
+  const { url: text, name } = typeof given === "string" ? { url: given } : given;
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw misuse("sources", `"${text}" is not an absolute URL`);
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:") {
+    throw misuse("sources", `"${text}" is neither https nor http`);
+  }
+  if (url.search || url.hash) {
+    throw misuse("sources", `"${text}" must end with its path: no query, no fragment`);
+  }
+  const path = url.pathname.replace(/\/+$/, "");
+  return { url: url.origin + path, name: name ?? url.host + path };
+}
+
+function trustBytes(given: Uint8Array | string): Uint8Array {
+  if (given instanceof Uint8Array) return given;
+  if (typeof given !== "string") {
+    throw misuse("trust", "the trust root is a Uint8Array or its base64 text");
+  }
+  try {
+    const text = atob(given.trim().replaceAll("-", "+").replaceAll("_", "/"));
+    return Uint8Array.from(text, (character) => character.charCodeAt(0));
+  } catch {
+    throw misuse("trust", "the trust root's text is not base64");
+  }
+}
+
+/** Relative to the page, as people mean it; the worker would take it relative to itself. */
+export function wasmUrl(given: string | URL | undefined): string | undefined {
+  if (given === undefined) return undefined;
+  const base = typeof location === "undefined" ? undefined : location.href;
+  return new URL(given, base).href;
+}
+
+function checkName(field: string, name: string): void {
+  if (typeof name !== "string" || !NAME.test(name)) {
+    throw misuse(field, `"${name}" is not a name of 1 to 63 of a-z, 0-9 and "-"`);
+  }
+}
+
+function misuse(field: string, message: string): PackiceError {
+  return new PackiceError(`misuse/${field}`, `${field}: ${message}`);
+}

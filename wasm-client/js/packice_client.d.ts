@@ -1,0 +1,38 @@
+/** What wasm-bindgen makes of wasm-client/src/lib.rs, as far as the host uses it. */
+import type { Events, Lookup, Proof, Status, SyncReport } from "./types.js";
+import type { HostOptions, Page } from "./rpc.js";
+import type { WireError } from "./errors.js";
+
+export type WasmSource = URL | Response | Promise<Response> | BufferSource | WebAssembly.Module;
+
+/** Compiles and starts the module; further calls answer with the same instance. */
+export default function init(options?: { module_or_path: WasmSource }): Promise<unknown>;
+
+/** Calls back once, with what is known, before a panic ends the instance. */
+export function onPanic(callback: (why: WireError) => void): void;
+
+/** Deletes a database. */
+export function destroy(database: string): Promise<void>;
+
+export type Emit = <K extends keyof Events>(event: K, data: Events[K]) => void;
+
+export class Client {
+  private constructor();
+  static open(options: HostOptions, emit: Emit): Promise<Client>;
+  get(id: number, collection: string, key: Uint8Array): Promise<Lookup>;
+  page(
+    id: number,
+    collection: string,
+    start: Uint8Array | undefined,
+    end: Uint8Array | undefined,
+    limit: number,
+    at: Uint8Array | undefined,
+  ): Promise<Page>;
+  proof(id: number, collection: string, key: Uint8Array): Promise<Proof>;
+  status(): Promise<Status>;
+  sync(id: number): Promise<SyncReport>;
+  /** Takes a call back; one that has ended already is nothing. */
+  cancel(id: number): void;
+  close(): void;
+  free(): void;
+}

@@ -1,0 +1,134 @@
+//! The calls from JavaScript that wait for the engine: each is a promise, settled once.
+
+use core::cell::RefCell;
+use std::collections::BTreeMap;
+
+use js_sys::{Function, Promise};
+use packice_core::engine::io::{Command, ReadId};
+use wasm_bindgen::prelude::*;
+
+/// The two ends of a promise.
+#[derive(Debug)]
+struct Settle {
+    resolve: Function,
+    reject: Function,
+}
+
+impl Settle {
+    fn promise() -> (Promise, Self) {
+        let ends = RefCell::new(None);
+        let promise = Promise::new(&mut |resolve, reject| {
+            ends.replace(Some(Self { resolve, reject }));
+        });
+        // The executor runs before the constructor returns; a promise without ends never settles.
+        let settle = ends.into_inner().unwrap_or_else(|| {
+            let nothing = Function::default();
+            Self { resolve: nothing.clone(), reject: nothing }
+        });
+        (promise, settle)
+    }
+
+    fn end(self, result: Result<JsValue, JsValue>) {
+        // A settled promise's functions do not throw.
+        let _ = match result {
+            Ok(value) => self.resolve.call1(&JsValue::UNDEFINED, &value),
+            Err(error) => self.reject.call1(&JsValue::UNDEFINED, &error),
+        };
+    }
+}
+
+/// All calls that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    /// Reads, with their commands: a new engine is asked them again.
+    reads: RefCell<BTreeMap<ReadId, (Command, Settle)>>,
+    /// Syncs, by the ids that JavaScript takes them back with.
+    syncs: RefCell<BTreeMap<u64, Settle>>,
+    status: RefCell<Vec<Settle>>,
+}
+
+impl Calls {
+    /// Notes a read.
+    pub(crate) fn read(&self, id: ReadId, command: Command) -> Promise {
+        let (promise, settle) = Settle::promise();
+        self.reads.borrow_mut().insert(id, (command, settle));
+        promise
+    }
+
+    /// Notes a sync.
+    pub(crate) fn sync(&self, id: u64) -> Promise {
+        let (promise, settle) = Settle::promise();
+        self.syncs.borrow_mut().insert(id, settle);
+        promise
+    }
+
+    /// Notes a wait for the status.
+    pub(crate) fn status(&self) -> Promise {
+        let (promise, settle) = Settle::promise();
+        self.status.borrow_mut().push(settle);
+        promise
+    }
+
+    /// Settles a read.
+    pub(crate) fn end_read(&self, id: ReadId, result: Result<JsValue, JsValue>) {
+        let call = self.reads.borrow_mut().remove(&id);
+        if let Some((_, settle)) = call {
+            settle.end(result);
+        }
+    }
+
+    /// Settles all syncs.
+    pub(crate) fn end_syncs(&self, result: &Result<JsValue, JsValue>) {
+        let calls = core::mem::take(&mut *self.syncs.borrow_mut());
+        for settle in calls.into_values() {
+            settle.end(result.clone());
+        }
+    }
+
+    /// Settles all waits for the status.
+    pub(crate) fn end_status(&self, status: &JsValue) {
+        let calls = core::mem::take(&mut *self.status.borrow_mut());
+        for settle in calls {
+            settle.end(Ok(status.clone()));
+        }
+    }
+
+    /// What the engine must be told when JavaScript takes a call back. Of several syncs that are
+    /// one to the engine, only the last ends it.
+    pub(crate) fn cancel(&self, id: u64, why: &JsValue) -> Option<Command> {
+        let sync = self.syncs.borrow_mut().remove(&id);
+        if let Some(settle) = sync {
+            settle.end(Err(why.clone()));
+            return self.syncs.borrow().is_empty().then_some(Command::CancelSync);
+        }
+        let read = ReadId(id);
+        self.reads.borrow().contains_key(&read).then_some(Command::CancelRead(read))
+    }
+
+    /// The commands of all calls that wait, to ask a new engine.
+    pub(crate) fn open_commands(&self) -> Vec<Command> {
+        let reads = self.reads.borrow();
+        let mut commands: Vec<Command> =
+            reads.values().map(|(command, _)| command.clone()).collect();
+        if !self.syncs.borrow().is_empty() {
+            commands.push(Command::Sync);
+        }
+        if !self.status.borrow().is_empty() {
+            commands.push(Command::Status);
+        }
+        commands
+    }
+
+    /// Rejects every call.
+    pub(crate) fn fail_all(&self, why: &JsValue) {
+        let reads = core::mem::take(&mut *self.reads.borrow_mut());
+        for (_, settle) in reads.into_values() {
+            settle.end(Err(why.clone()));
+        }
+        self.end_syncs(&Err(why.clone()));
+        let status = core::mem::take(&mut *self.status.borrow_mut());
+        for settle in status {
+            settle.end(Err(why.clone()));
+        }
+    }
+}

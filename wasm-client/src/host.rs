@@ -1,0 +1,396 @@
+//! The shell's loop: perform what the engine asks for, feed one input back, drain.
+//!
+//! In scope: turning outputs into fetches, transactions, timers and settled promises, and their
+//! ends into inputs. Out of scope: every decision about data, sources, retries and order.
+//!
+//! All of it runs on one thread. The engine is borrowed for one call at a time, never across an
+//! `await` nor while JavaScript is called; an input that arrives during a drain waits in the
+//! inbox.
+//!
+//! Two clients may share one database. Objects are immutable and named by their hash, so both may
+//! write them. The state is compared and moved in one transaction; the client that loses starts a
+//! new engine on the state that won, and asks it everything that still waits: to the engine this
+//! is a restart after a crash, which it must survive anyway.
+
+use core::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use gloo_timers::callback::Timeout;
+use js_sys::{Function, Promise};
+use packice_core::engine::Engine;
+use packice_core::engine::io::{
+    Command, Event, Failure, Input, Output, ReadId, RequestId, SourceId, StoreBatch, StoreKey,
+    Target,
+};
+use packice_core::types::Millis;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+
+use crate::calls::Calls;
+use crate::net::{self, Abort, Fetch};
+use crate::options::Options;
+use crate::platform;
+use crate::shape;
+use crate::store::{Store, StoreErrorKind, touches_state};
+use crate::value::failure;
+
+/// So many restarts because of another client, without a sync's end between them, are a quarrel
+/// and not a race.
+const MAX_RESTARTS: u32 = 16;
+
+/// How many bytes' worth of hashing the engine does before a read may interrupt it: about 1 ms.
+const WORK_BUDGET: usize = 1 << 20;
+
+/// One call into the engine.
+enum Step {
+    Input(Input),
+    Work,
+}
+
+/// One data set's engine, and what it acts on.
+pub(crate) struct Host {
+    options: Options,
+    store: Store,
+    emit: Function,
+    engine: RefCell<Engine>,
+    calls: Calls,
+    inbox: RefCell<VecDeque<Step>>,
+    draining: Cell<bool>,
+    working: Cell<bool>,
+    timer: RefCell<Option<Timeout>>,
+    fetches: RefCell<BTreeMap<RequestId, Abort>>,
+    /// Counts engines: a completion for an old one is dropped.
+    era: Cell<u32>,
+    restarts: Cell<u32>,
+    /// The state's bytes as this client last read or wrote them.
+    state: RefCell<Option<Vec<u8>>>,
+    /// What the store said last, to be told with the engine's failure.
+    store_detail: RefCell<String>,
+    closed: Cell<bool>,
+}
+
+impl Host {
+    /// Starts an engine on an open store.
+    pub(crate) fn start(
+        options: Options,
+        store: Store,
+        emit: Function,
+    ) -> Result<Rc<Self>, JsValue> {
+        let engine = options.engine()?;
+        let host = Rc::new(Self {
+            options,
+            store,
+            emit,
+            engine: RefCell::new(engine),
+            calls: Calls::default(),
+            inbox: RefCell::default(),
+            draining: Cell::new(false),
+            working: Cell::new(false),
+            timer: RefCell::default(),
+            fetches: RefCell::default(),
+            era: Cell::new(0),
+            restarts: Cell::new(0),
+            state: RefCell::default(),
+            store_detail: RefCell::default(),
+            closed: Cell::new(false),
+        });
+        host.add_sources();
+        Ok(host)
+    }
+
+    /// Begins a read.
+    pub(crate) fn read(self: &Rc<Self>, id: ReadId, command: Command) -> Promise {
+        let promise = self.calls.read(id, command.clone());
+        self.command(command);
+        promise
+    }
+
+    /// Begins a sync, or joins the one that runs.
+    pub(crate) fn sync(self: &Rc<Self>, id: u64) -> Promise {
+        let promise = self.calls.sync(id);
+        self.command(Command::Sync);
+        promise
+    }
+
+    /// Asks for the state in full.
+    pub(crate) fn status(self: &Rc<Self>) -> Promise {
+        let promise = self.calls.status();
+        self.command(Command::Status);
+        promise
+    }
+
+    /// Takes a call back.
+    pub(crate) fn cancel(self: &Rc<Self>, id: u64) {
+        let why = failure("misuse/aborted", "the call was aborted");
+        if let Some(command) = self.calls.cancel(id, &why) {
+            self.command(command);
+        }
+    }
+
+    /// Stops everything; calls that wait are rejected.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.abandon();
+        self.store.close();
+        self.calls.fail_all(&closed());
+    }
+
+    fn command(self: &Rc<Self>, command: Command) {
+        if self.closed.get() {
+            self.calls.fail_all(&closed());
+        } else {
+            self.feed(Input::Command(command));
+        }
+    }
+
+    fn add_sources(self: &Rc<Self>) {
+        for source in &self.options.sources {
+            self.feed(Input::AddSource { name: source.name.clone() });
+        }
+    }
+
+    fn feed(self: &Rc<Self>, input: Input) {
+        self.step(Step::Input(input));
+    }
+
+    /// Feeds the completion of what an engine asked for, if it is still that engine.
+    fn complete(self: &Rc<Self>, era: u32, input: Input) {
+        if self.era.get() == era {
+            self.feed(input);
+        }
+    }
+
+    /// Makes one call into the engine and drains; calls that come meanwhile are made after it.
+    fn step(self: &Rc<Self>, step: Step) {
+        if self.closed.get() {
+            return;
+        }
+        self.inbox.borrow_mut().push_back(step);
+        if self.draining.replace(true) {
+            return;
+        }
+        loop {
+            let next = self.inbox.borrow_mut().pop_front();
+            match next {
+                Some(Step::Input(input)) => self.engine.borrow_mut().handle(input, now()),
+                Some(Step::Work) => self.engine.borrow_mut().work(WORK_BUDGET, now()),
+                None => break,
+            }
+            self.drain();
+        }
+        self.draining.set(false);
+    }
+
+    /// Takes outputs until a terminal one.
+    fn drain(self: &Rc<Self>) {
+        loop {
+            let output = self.engine.borrow_mut().poll_output();
+            match output {
+                Output::Work => return self.work(),
+                Output::Wait { until, why: _ } => return self.wait(until),
+                Output::Fetch { request, source, target, max_bytes, deadline } => {
+                    self.fetch(request, source, &target, max_bytes, deadline);
+                }
+                Output::CancelFetch { request } => self.cancel_fetch(request),
+                Output::Load { request, keys } => self.load(request, keys),
+                Output::List { request } => self.list(request),
+                Output::Store { request, batch } => self.write(request, batch),
+                Output::Event(event) => self.event(&event),
+                Output::Answer { read, answer } => {
+                    let result = answer.as_ref().map(shape::answer);
+                    self.calls.end_read(read, result.map_err(|e| self.failure(e)));
+                }
+                Output::SyncEnded { result } => {
+                    self.restarts.set(0);
+                    let result = result.as_ref().map(shape::sync_report);
+                    self.calls.end_syncs(&result.map_err(|e| self.failure(e)));
+                }
+            }
+        }
+    }
+
+    /// Lets the engine compute, a bounded step at a time, with a turn of the event loop before
+    /// each: a read that arrives meanwhile is heard.
+    fn work(self: &Rc<Self>) {
+        if self.working.replace(true) {
+            return;
+        }
+        let host = Rc::clone(self);
+        spawn_local(async move {
+            platform::next_turn().await;
+            host.working.set(false);
+            host.step(Step::Work);
+        });
+    }
+
+    /// Only the newest wait counts: the timer of the one before is taken back.
+    fn wait(self: &Rc<Self>, until: Option<Millis>) {
+        let timer = until.map(|until| {
+            let (host, era) = (Rc::clone(self), self.era.get());
+            // A turn later, because the next wait drops this timer, with the closure that runs.
+            let tick = async move { host.complete(era, Input::Tick) };
+            Timeout::new(span(until), move || spawn_local(tick))
+        });
+        self.timer.replace(timer);
+    }
+
+    fn fetch(
+        self: &Rc<Self>,
+        request: RequestId,
+        source: SourceId,
+        target: &Target,
+        max_bytes: u64,
+        deadline: Millis,
+    ) {
+        let url = self.options.url(source, &target.path);
+        let (host, era) = (Rc::clone(self), self.era.get());
+        let fetch = Fetch { url, range: target.range, max_bytes, patience_ms: span(deadline) };
+        let abort = Abort::new();
+        if let Ok(abort) = &abort {
+            self.fetches.borrow_mut().insert(request, abort.clone());
+        }
+        spawn_local(async move {
+            let outcome = match abort {
+                Ok(abort) => {
+                    let body = |bytes| host.complete(era, Input::Body { request, bytes });
+                    net::fetch(&fetch, &abort, body).await
+                }
+                Err(failure) => Err(failure),
+            };
+            if host.era.get() == era {
+                host.fetches.borrow_mut().remove(&request);
+            }
+            host.complete(
+                era,
+                match outcome {
+                    Ok(()) => Input::BodyEnd { request },
+                    Err(failure) => Input::FetchFailed { request, failure },
+                },
+            );
+        });
+    }
+
+    fn cancel_fetch(&self, request: RequestId) {
+        let abort = self.fetches.borrow().get(&request).cloned();
+        if let Some(abort) = abort {
+            abort.cancel();
+        }
+    }
+
+    fn load(self: &Rc<Self>, request: RequestId, keys: Vec<StoreKey>) {
+        let (host, era) = (Rc::clone(self), self.era.get());
+        spawn_local(async move {
+            let rows = host.store.load(&keys).await;
+            if let Some(at) = keys.iter().position(|key| *key == StoreKey::State) {
+                host.state.replace(rows[at].clone());
+            }
+            host.complete(era, Input::Loaded { request, rows });
+        });
+    }
+
+    fn list(self: &Rc<Self>, request: RequestId) {
+        let (host, era) = (Rc::clone(self), self.era.get());
+        spawn_local(async move {
+            let keys = host.store.list().await;
+            host.complete(era, Input::Listed { request, keys });
+        });
+    }
+
+    fn write(self: &Rc<Self>, request: RequestId, batch: StoreBatch) {
+        let (host, era) = (Rc::clone(self), self.era.get());
+        spawn_local(async move {
+            let known = host.state.borrow().clone();
+            let result = host.store.write(&batch, known.as_deref()).await;
+            if host.era.get() != era {
+                return;
+            }
+            match &result {
+                Ok(()) => host.note_state(batch),
+                Err(error) if error.kind == StoreErrorKind::Conflict && host.restart() => return,
+                Err(error) => {
+                    host.store_detail.replace(error.detail.clone());
+                }
+            }
+            let result = result.map_err(|error| error.kind.for_engine());
+            host.complete(era, Input::Stored { request, result });
+        });
+    }
+
+    fn note_state(&self, batch: StoreBatch) {
+        if touches_state(&batch) {
+            let put = batch.puts.into_iter().find(|(key, _)| *key == StoreKey::State);
+            self.state.replace(put.map(|(_, bytes)| bytes));
+        }
+    }
+
+    /// Puts a new engine in the place of one whose state another client moved on. False where that
+    /// does not help.
+    fn restart(self: &Rc<Self>) -> bool {
+        let count = self.restarts.get() + 1;
+        let Ok(engine) = self.options.engine() else { return false };
+        if count > MAX_RESTARTS || self.closed.get() {
+            return false;
+        }
+        self.restarts.set(count);
+        self.abandon();
+        self.engine.replace(engine);
+        self.add_sources();
+        for command in self.calls.open_commands() {
+            self.feed(Input::Command(command));
+        }
+        true
+    }
+
+    /// Forgets everything under way for the engine there is.
+    fn abandon(&self) {
+        self.era.set(self.era.get().wrapping_add(1));
+        self.timer.replace(None);
+        self.inbox.borrow_mut().clear();
+        let fetches = core::mem::take(&mut *self.fetches.borrow_mut());
+        for abort in fetches.into_values() {
+            abort.cancel();
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        if let Event::Status(status) = event {
+            return self.calls.end_status(&self.options.status(status));
+        }
+        if let Some((name, data)) = shape::event(event) {
+            // A listener that throws is the host's matter, not the engine's.
+            let _ = self.emit.call2(&JsValue::UNDEFINED, &JsValue::from_str(name), &data);
+        }
+    }
+
+    /// An engine's failure for JavaScript, with what the store had said where it was the store's.
+    fn failure(&self, error: &Failure) -> JsValue {
+        let mut message = error.to_string();
+        if let Failure::Store(_) = error {
+            let detail = self.store_detail.borrow();
+            if !detail.is_empty() {
+                message.push_str(" (");
+                message.push_str(&detail);
+                message.push(')');
+            }
+        }
+        failure(error.code(), &message)
+    }
+}
+
+fn closed() -> JsValue {
+    failure("misuse/closed", "the dataset was closed: open it again")
+}
+
+/// Milliseconds from now, as timers take them.
+fn span(until: Millis) -> u32 {
+    // A timer longer than this fires at once in every browser.
+    const MAX_TIMER_MS: u32 = i32::MAX.unsigned_abs();
+    u32::try_from(until.since(now())).map_or(MAX_TIMER_MS, |ms| ms.min(MAX_TIMER_MS))
+}
+
+/// The time on the engine's clock.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn now() -> Millis {
+    Millis(platform::clock_ms() as u64)
+}

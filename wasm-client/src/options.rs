@@ -1,0 +1,86 @@
+//! What a client was opened with.
+
+use js_sys::Array;
+use packice_core::engine::io::{SourceId, Status};
+use packice_core::engine::{Engine, EngineConfig};
+use packice_core::types::Name;
+use wasm_bindgen::prelude::*;
+
+use crate::platform;
+use crate::shape;
+use crate::value::{bytes, failure, field, text};
+
+/// A place to fetch from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// Its name in events.
+    pub(crate) name: String,
+    /// Its URL without a trailing slash.
+    url: String,
+}
+
+/// The options of `js/rpc.ts`, checked.
+#[derive(Debug)]
+pub(crate) struct Options {
+    dataset: Name,
+    channel: Name,
+    /// In the order of their ids.
+    pub(crate) sources: Vec<Source>,
+    trust: Vec<u8>,
+    /// The database's name.
+    pub(crate) database: String,
+    /// Whether nothing is to be kept on disk.
+    pub(crate) memory: bool,
+}
+
+impl Options {
+    /// Reads the options object.
+    pub(crate) fn from_js(options: &JsValue) -> Result<Self, JsValue> {
+        let name = |field: &str| {
+            let text = text(options, field)?;
+            Name::new(&text).map_err(|e| failure(e.code(), &e.to_string()))
+        };
+        let sources = Array::from(&field(options, "sources"))
+            .iter()
+            .map(|source| Ok(Source { name: text(&source, "name")?, url: text(&source, "url")? }))
+            .collect::<Result<_, JsValue>>()?;
+        Ok(Self {
+            dataset: name("dataset")?,
+            channel: name("channel")?,
+            sources,
+            trust: bytes(options, "trust")?,
+            database: text(options, "database")?,
+            memory: field(options, "memory").is_truthy(),
+        })
+    }
+
+    /// A new engine for these options.
+    pub(crate) fn engine(&self) -> Result<Engine, JsValue> {
+        let Some(seed) = platform::random_seed() else {
+            return Err(failure("internal/no-random", "there is no crypto.getRandomValues here"));
+        };
+        let config = EngineConfig {
+            dataset: self.dataset.clone(),
+            channel: self.channel.clone(),
+            trust: self.trust.clone(),
+        };
+        Engine::new(config, seed).map_err(|e| failure(e.code(), &e.to_string()))
+    }
+
+    /// The URL of a path at a source.
+    pub(crate) fn url(&self, source: SourceId, path: &str) -> String {
+        let base = usize::try_from(source.0).ok().and_then(|at| self.sources.get(at));
+        let mut url = base.map_or_else(String::new, |source| source.url.clone());
+        url.push_str("/v1/");
+        url.push_str(self.dataset.as_str());
+        url.push('/');
+        url.push_str(path);
+        url
+    }
+
+    /// The engine's status with what only the shell knows.
+    pub(crate) fn status(&self, status: &Status) -> JsValue {
+        let urls = self.sources.iter().map(|source| source.url.as_str());
+        shape::status(status, self.dataset.as_str(), self.channel.as_str(), urls)
+    }
+}

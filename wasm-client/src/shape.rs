@@ -1,0 +1,210 @@
+//! The engine's answers and events in the shapes of `js/types.ts`.
+//!
+//! In scope: names of fields and of enum values. Out of scope: any decision.
+
+use js_sys::{Uint8Array, Uint32Array};
+use packice_core::engine::io::{
+    Answer, BundleState, CollectionStatus, Event, Phase, Progress, SourceState, SourceStatus,
+    Status, SyncReport, UnknownReason,
+};
+use wasm_bindgen::prelude::*;
+
+use crate::store::key_text;
+use crate::value::Record;
+
+/// An answer to a read.
+pub(crate) fn answer(answer: &Answer) -> JsValue {
+    match answer {
+        Answer::Present { value, version } => Record::new()
+            .with("state", "present")
+            .bytes("value", value)
+            .number("version", version.0),
+        Answer::Absent { version } => {
+            Record::new().with("state", "absent").number("version", version.0)
+        }
+        Answer::Unknown(reason) => {
+            Record::new().with("state", "unknown").with("reason", unknown_reason(*reason))
+        }
+        Answer::Records { records, next, root, version } => {
+            let (bytes, lengths) = pack(records);
+            Record::new()
+                .with("bytes", bytes)
+                .with("lengths", lengths)
+                .nullable("next", next.as_deref().map(Uint8Array::from))
+                .bytes("root", &root.0)
+                .number("version", version.0)
+        }
+        Answer::Proof { value, proof, root, version } => Record::new()
+            .nullable("value", value.as_deref().map(Uint8Array::from))
+            .bytes("bytes", proof)
+            .with("root", root.to_hex())
+            .number("version", version.0),
+    }
+    .into()
+}
+
+fn unknown_reason(reason: UnknownReason) -> &'static str {
+    match reason {
+        UnknownReason::NoSnapshot => "no-snapshot",
+        UnknownReason::NotSynced => "not-synced",
+        UnknownReason::Unreachable => "unreachable",
+    }
+}
+
+/// Keys and values one after the other, and their lengths: one buffer to hand over, not
+/// thousands.
+fn pack(records: &[(Vec<u8>, Vec<u8>)]) -> (Uint8Array, Uint32Array) {
+    let total = records.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let mut bytes = Vec::with_capacity(total);
+    let mut lengths = Vec::with_capacity(records.len() * 2);
+    for (key, value) in records {
+        for part in [key, value] {
+            bytes.extend_from_slice(part);
+            // Keys and values have bounds far below this.
+            lengths.push(u32::try_from(part.len()).unwrap_or(u32::MAX));
+        }
+    }
+    (Uint8Array::from(bytes.as_slice()), Uint32Array::from(lengths.as_slice()))
+}
+
+/// What a sync did.
+pub(crate) fn sync_report(report: &SyncReport) -> JsValue {
+    Record::new()
+        .number("version", report.version.0)
+        .with("changed", report.changed)
+        .number("bytesFetched", report.bytes_fetched)
+        .number("requests", report.requests)
+        .number("bundlesReused", report.bundles_reused)
+        .number("ms", report.elapsed_ms)
+        .into()
+}
+
+/// An event's name and data; a status is an answer, not an event.
+pub(crate) fn event(event: &Event) -> Option<(&'static str, JsValue)> {
+    let (name, data) = match event {
+        Event::Phase { phase: at, version } => (
+            "state",
+            Record::new()
+                .with("phase", phase(*at))
+                .nullable("version", version.map(|version| number(version.0))),
+        ),
+        Event::Progress(done) => ("progress", progress(done)),
+        Event::Bundle { collection, index, total, state } => (
+            "bundle",
+            Record::new()
+                .with("collection", collection.as_str())
+                .number("index", *index)
+                .number("total", *total)
+                .with("state", bundle_state(*state)),
+        ),
+        Event::Fault { source, code, object, detail } => (
+            "fault",
+            Record::new()
+                .with("source", source.as_str())
+                .with("code", *code)
+                .with("object", object.as_str())
+                .with("detail", detail.as_str()),
+        ),
+        Event::Damaged { key } => ("damaged", Record::new().with("object", key_text(key).as_str())),
+        Event::LayoutMismatch { collection } => {
+            ("mismatch", Record::new().with("collection", collection.as_str()))
+        }
+        Event::Status(_) => return None,
+    };
+    Some((name, data.into()))
+}
+
+fn progress(progress: &Progress) -> Record {
+    Record::new()
+        .number("bytesDone", progress.bytes_done)
+        .number("bytesTotal", progress.bytes_total)
+        .number("bundlesDone", progress.bundles_done)
+        .number("bundlesTotal", progress.bundles_total)
+        .number("rate", progress.rate)
+        .nullable("etaMs", progress.eta_ms.map(number))
+}
+
+/// The state in full; `sources` are the URLs by source.
+pub(crate) fn status<'a>(
+    status: &Status,
+    dataset: &str,
+    channel: &str,
+    urls: impl Iterator<Item = &'a str>,
+) -> JsValue {
+    let sources = status.sources.iter().zip(urls);
+    Record::new()
+        .with("dataset", dataset)
+        .with("channel", channel)
+        .with("phase", phase(status.phase))
+        .nullable("version", status.version.map(|version| number(version.0)))
+        .with("stored", status.stored)
+        .list("collections", status.collections.iter().map(collection))
+        .list("sources", sources.map(|(status, url)| source(status, url)))
+        .number("bytesFetched", status.bytes_fetched)
+        .number("requests", status.requests)
+        .number("wasmMemoryBytes", u64::from(crate::platform::memory_bytes()))
+        .into()
+}
+
+fn collection(status: &CollectionStatus) -> JsValue {
+    Record::new()
+        .with("name", status.name.as_str())
+        .number("priority", u64::from(status.priority))
+        .with("lazy", status.lazy)
+        .number("records", status.records)
+        .with("root", status.root.to_hex())
+        .number("plainBytes", status.plain_bytes)
+        .number("wireBytes", status.wire_bytes)
+        .number("bundles", status.bundles)
+        .number("bundlesStored", status.bundles_stored)
+        .number("framesStored", status.frames_stored)
+        .with("complete", status.complete)
+        .into()
+}
+
+fn source(status: &SourceStatus, url: &str) -> JsValue {
+    Record::new()
+        .with("name", status.name.as_str())
+        .with("url", url)
+        .with("state", source_state(status.state))
+        .number("bytes", status.bytes)
+        .number("requests", status.requests)
+        .number("faults", status.faults)
+        .nullable("lastFault", status.last_fault)
+        .into()
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Trust => "trust",
+        Phase::Bootstrap => "bootstrap",
+        Phase::Collections => "collections",
+        Phase::Commit => "commit",
+        Phase::Complete => "complete",
+        Phase::Failed => "failed",
+    }
+}
+
+fn bundle_state(state: BundleState) -> &'static str {
+    match state {
+        BundleState::Fetching => "fetching",
+        BundleState::Stored => "stored",
+    }
+}
+
+fn source_state(state: SourceState) -> &'static str {
+    match state {
+        SourceState::Unused => "unused",
+        SourceState::Ok => "ok",
+        SourceState::BackingOff => "backing-off",
+        SourceState::Banned => "banned",
+        SourceState::Removed => "removed",
+    }
+}
+
+/// Counts and lengths stay far below 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn number(value: u64) -> f64 {
+    value as f64
+}
