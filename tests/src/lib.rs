@@ -8,5 +8,6 @@
 pub mod encoder;
 pub mod parsers;
 pub mod publication;
+pub mod scenario;
 pub mod shell;
 pub mod vectors;

@@ -316,3 +316,34 @@ fn a_read_after_the_network_came_back_tries_again() {
     let answer = shell.get("tokens", b"key/00000001").expect("an answer");
     assert!(matches!(answer, Answer::Present { .. }), "{answer:?}");
 }
+
+#[test]
+fn a_lost_row_of_a_collection_without_lazy_reads_comes_back_with_the_next_sync() {
+    let mut spec = Spec::numbered("private", 1, 500, 3);
+    spec.lazy = false;
+    spec.dictionary = true;
+    let expected: Vec<_> = spec.records.clone().into_iter().collect();
+    let publication = Publication::of(&[spec]);
+    let mut first = Shell::new(&publication, vec![Source::honest(&publication)]);
+    first.sync().expect("version 1");
+    let store = first.close();
+    for key in store.keys().copied().filter(|key| key.name().is_some()) {
+        for damaged in [false, true] {
+            let mut store = store.clone();
+            if damaged {
+                store.get_mut(&key).expect("the row")[9] ^= 1;
+            } else {
+                store.remove(&key);
+            }
+            let mut shell =
+                Shell::on_store(&publication, vec![Source::honest(&publication)], store.clone());
+            let lost = shell.get("private", &expected[7].0).expect("an answer");
+            assert_eq!(lost, Answer::Unknown(UnknownReason::NotSynced), "{key:?}");
+            shell.sync().expect("a sync that brings it again");
+            assert_eq!(shell.range("private"), expected, "{key:?}");
+            assert!(!shell.sync().expect("a sync with nothing to do").changed, "{key:?}");
+            let mut whole = Shell::on_store(&publication, vec![], shell.close());
+            assert_eq!(whole.range("private"), expected, "{key:?}");
+        }
+    }
+}

@@ -194,3 +194,23 @@ fn cancelled_reads_and_syncs_say_that_they_were_aborted() {
     assert_eq!(shell.syncs[0].as_ref().expect_err("an abort").code(), "misuse/aborted");
     shell.sync().expect("a sync after an aborted one");
 }
+
+#[test]
+fn a_read_that_waits_for_what_a_sync_fetches_is_answered_when_the_sync_is_cancelled() {
+    let publication = Publication::of(&specs());
+    let (key, value) = numbered_record(1234, 1);
+    for steps in 0..60 {
+        let mut shell = shell(&publication);
+        shell.feed(Input::Command(Command::Sync));
+        for _ in 0..steps {
+            shell.step();
+        }
+        let (collection, key) = (String::from("headers"), key.clone());
+        let read = shell.begin(|read| Command::Get { read, collection, key });
+        shell.feed(Input::Command(Command::CancelSync));
+        shell.settle();
+        let answer = shell.answer(read).expect("every read is answered").expect("an answer");
+        let present = Answer::Present { value: value.clone(), version: Version(1) };
+        assert_eq!(answer, present, "after {steps} steps");
+    }
+}

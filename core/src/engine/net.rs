@@ -75,11 +75,15 @@ impl Job {
     }
 
     pub(super) fn is_blob(&self, name: &WireName) -> bool {
-        matches!(&self.what, What::Blob(spec) if spec.name() == *name)
+        self.blob() == Some(*name)
     }
 
-    pub(super) fn is_any_blob(&self) -> bool {
-        matches!(self.what, What::Blob(_))
+    /// The blob that it fetches.
+    pub(super) fn blob(&self) -> Option<WireName> {
+        match &self.what {
+            What::Blob(spec) => Some(spec.name()),
+            What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Bundle(_) => None,
+        }
     }
 
     pub(super) fn is_sync(&self) -> bool {

@@ -18,6 +18,8 @@ const BATCH_BYTES: usize = 1 << 20;
 pub(super) struct StoreDesk {
     /// The rows known to be there; `None` while nobody asked.
     inventory: Option<Set<StoreKey>>,
+    /// Rows that were looked for and are missing or damaged, whatever the inventory says.
+    lost: Set<StoreKey>,
     /// Verified rows that are not durable yet.
     rows: Map<StoreKey, Rc<Vec<u8>>>,
     /// Those of them that wait, in the order in which they came.
@@ -47,12 +49,12 @@ pub(super) struct InFlight {
 impl StoreDesk {
     /// Whether it is worth asking the store for a row.
     pub(super) fn may_have(&self, key: &StoreKey) -> bool {
-        self.inventory.as_ref().is_none_or(|known| known.contains(key))
+        !self.lost.contains(key) && self.inventory.as_ref().is_none_or(|known| known.contains(key))
     }
 
     /// Whether a row is surely there.
     pub(super) fn has(&self, key: &StoreKey) -> bool {
-        self.inventory.as_ref().is_some_and(|known| known.contains(key))
+        !self.lost.contains(key) && self.inventory.as_ref().is_some_and(|known| known.contains(key))
     }
 
     pub(super) fn is_listed(&self) -> bool {
@@ -69,9 +71,17 @@ impl StoreDesk {
 
     /// A row is missing or damaged.
     pub(super) fn forget(&mut self, key: &StoreKey) {
-        if let Some(known) = &mut self.inventory {
-            known.remove(key);
-        }
+        self.lost.insert(*key);
+    }
+
+    /// Whether a row is missing or damaged.
+    pub(super) fn is_lost(&self, key: &StoreKey) -> bool {
+        self.lost.contains(key)
+    }
+
+    /// Whether any of these rows is missing or damaged.
+    pub(super) fn has_lost(&self, needed: &Set<StoreKey>) -> bool {
+        self.lost.iter().any(|key| needed.contains(key))
     }
 
     pub(super) fn unstored(&self, key: &StoreKey) -> Option<Rc<Vec<u8>>> {
@@ -136,6 +146,9 @@ impl StoreDesk {
         let batch = self.in_flight.take().unwrap_or_default();
         for key in &batch.keys {
             self.rows.remove(key);
+            if durable {
+                self.lost.remove(key);
+            }
         }
         if let (true, Some(known)) = (durable, &mut self.inventory) {
             known.extend(batch.keys.iter().copied());

@@ -18,6 +18,7 @@ use super::io::{
     BundleState, Event, Failure, Output, Phase, Progress, StoreFailure, StoreKey, SyncReport,
 };
 use super::net::{BundleJob, Job, What};
+use super::snapshot::Snapshot;
 use super::store::InFlight;
 use super::{Engine, Pending};
 
@@ -127,7 +128,9 @@ impl Engine {
                     true
                 }
                 HeadTask::Idle if self.head_checked => {
-                    self.end_sync(Ok(()), now);
+                    if !self.repair() {
+                        self.end_sync(Ok(()), now);
+                    }
                     true
                 }
                 HeadTask::Idle => {
@@ -361,22 +364,32 @@ impl Engine {
         }
     }
 
+    /// Where reads found rows of the committed version missing, brings it home once more; whether
+    /// there is anything to bring.
+    fn repair(&mut self) -> bool {
+        let Some(committed) = &self.committed else { return false };
+        if !self.store.has_lost(&needed_rows(committed)) {
+            return false;
+        }
+        let mut target = committed.clone();
+        for shelf in &mut target.shelves {
+            // Pages are fetched where the index has them not.
+            for page in 0..shelf.index.page_count() {
+                let name = shelf.index.page(page).map(|page| page.object.name);
+                let key = name.map(|name| StoreKey::Object(ObjectKind::Layout, name));
+                if key.is_some_and(|key| self.store.is_lost(&key)) {
+                    shelf.index.drop_page(page);
+                }
+            }
+        }
+        self.target = Some(target);
+        true
+    }
+
     /// Deletes the rows that the committed version does not need.
     fn delete_unneeded(&mut self) {
         let Some(committed) = &self.committed else { return };
-        let mut needed = Set::new();
-        for (collection, shelf) in committed.manifest.collections.iter().zip(&committed.shelves) {
-            let object = |kind, name| StoreKey::Object(kind, name);
-            needed.extend(
-                collection.base.dictionary.map(|d| object(ObjectKind::Dictionary, d.object.name)),
-            );
-            for page in 0..shelf.index.page_count() {
-                let page_ref = shelf.index.page(page);
-                needed.extend(page_ref.map(|p| object(ObjectKind::Layout, p.object.name)));
-                let bundles = shelf.index.bundles(page);
-                needed.extend(bundles.map(|b| object(ObjectKind::Bundle, b.name)));
-            }
-        }
+        let needed = needed_rows(committed);
         let old: Vec<StoreKey> =
             self.store.inventory().filter(|key| !needed.contains(key)).copied().collect();
         if !old.is_empty() {
@@ -387,7 +400,17 @@ impl Engine {
     /// Ends the sync for everyone who asked for it.
     pub(super) fn end_sync(&mut self, result: Result<(), Failure>, now: Millis) {
         let Some(sync) = self.sync.take() else { return };
-        self.drop_jobs(|class, job| job.is_sync() || (class != Class::Read && job.is_any_blob()));
+        // A read may wait for what the sync asked for first.
+        let read: Set<WireName> = self
+            .blobs
+            .iter()
+            .filter(|(_, blob)| blob.has_readers())
+            .map(|(name, _)| *name)
+            .collect();
+        self.drop_jobs(|class, job| match job.blob() {
+            Some(name) => class != Class::Read && !read.contains(&name),
+            None => job.is_sync(),
+        });
         if result.is_err() {
             self.blobs.retain(|_, blob| blob.has_readers());
         }
@@ -472,6 +495,23 @@ impl Engine {
         let eta_ms = left.saturating_mul(1000).checked_div(rate);
         Progress { bytes_done, bytes_total, bundles_done, bundles_total, rate, eta_ms }
     }
+}
+
+/// The rows of a version that is stored whole, beside the state's.
+fn needed_rows(snapshot: &Snapshot) -> Set<StoreKey> {
+    let mut needed = Set::new();
+    for (collection, shelf) in snapshot.manifest.collections.iter().zip(&snapshot.shelves) {
+        let object = StoreKey::Object;
+        let dictionary = collection.base.dictionary;
+        needed.extend(dictionary.map(|d| object(ObjectKind::Dictionary, d.object.name)));
+        for page in 0..shelf.index.page_count() {
+            let page_ref = shelf.index.page(page);
+            needed.extend(page_ref.map(|p| object(ObjectKind::Layout, p.object.name)));
+            let bundles = shelf.index.bundles(page);
+            needed.extend(bundles.map(|b| object(ObjectKind::Bundle, b.name)));
+        }
+    }
+    needed
 }
 
 enum BundlesEnd {

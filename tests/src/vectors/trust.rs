@@ -239,7 +239,7 @@ fn head_vectors(log: &Releases) -> Format {
     };
     Format {
         name: "head",
-        spec: "docs/spec/head.md",
+        spec: "docs/spec/head-state.md",
         about: "The complete state of a dataset: an entry of the log.",
         vectors: vec![
             vector("one-channel", "stable at version 1, no promises", 0),
