@@ -299,8 +299,13 @@ impl Shell {
         self.read(|read| Command::Range { read, range })
     }
 
-    /// Reads a whole range, page by page.
+    /// Reads a whole collection, page by page.
     pub fn range(&mut self, collection: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.try_range(collection).unwrap_or_else(|other| panic!("a range answered {other:?}"))
+    }
+
+    /// As [`Self::range`]; an answer that is no page comes back.
+    pub fn try_range(&mut self, collection: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Answer> {
         let mut all = Vec::new();
         let mut query = RangeQuery {
             collection: collection.into(),
@@ -313,11 +318,11 @@ impl Shell {
             match self.page(query.clone()).expect("a page") {
                 Answer::Records { records, next, root, .. } => {
                     all.extend(records);
-                    let Some(start) = next else { return all };
+                    let Some(start) = next else { return Ok(all) };
                     query.start = start;
                     query.at = Some(root);
                 }
-                other => panic!("a range answered {other:?}"),
+                other => return Err(other),
             }
         }
     }

@@ -74,11 +74,6 @@ impl StoreDesk {
         self.lost.insert(*key);
     }
 
-    /// Whether a row is missing or damaged.
-    pub(super) fn is_lost(&self, key: &StoreKey) -> bool {
-        self.lost.contains(key)
-    }
-
     /// Whether any of these rows is missing or damaged.
     pub(super) fn has_lost(&self, needed: &Set<StoreKey>) -> bool {
         self.lost.iter().any(|key| needed.contains(key))

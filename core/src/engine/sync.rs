@@ -213,8 +213,11 @@ impl Engine {
         let class = target.class(at);
         let dictionary = collection.base.dictionary.map(|d| d.object);
         let pages: Vec<(u32, ObjectRef)> = (0..shelf.index.page_count())
-            .filter(|page| !shelf.index.has_page(*page))
             .filter_map(|page| Some((page, shelf.index.page(page)?.object)))
+            // A read may have brought a page whose row the store then refused.
+            .filter(|(page, object)| {
+                !shelf.index.has_page(*page) || !self.is_kept(ObjectKind::Layout, object)
+            })
             .collect();
         let mut missing = false;
         if let Some(object) = dictionary {
@@ -226,16 +229,22 @@ impl Engine {
         Ok(missing)
     }
 
+    /// Whether an object is in the store, or on its way there.
+    fn is_kept(&self, kind: ObjectKind, object: &ObjectRef) -> bool {
+        let key = StoreKey::Object(kind, object.name);
+        self.store.has(&key) || self.store.unstored(&key).is_some()
+    }
+
     /// Brings a dictionary into the store; whether it is still on its way.
     fn want_dictionary(&mut self, object: ObjectRef, class: Class) -> Result<bool, Failure> {
         let kind = ObjectKind::Dictionary;
-        let key = StoreKey::Object(kind, object.name);
-        if self.store.has(&key) || self.store.unstored(&key).is_some() {
+        if self.is_kept(kind, &object) {
             return Ok(false);
         }
         let wish = Wish { class, network: true, reader: None };
         match self.want(&BlobSpec::Object { kind, object }, wish) {
-            Poll::Ready(_) => {
+            Poll::Ready(bytes) => {
+                self.store.put(StoreKey::Object(kind, object.name), bytes);
                 self.drop_blob(&object.name);
                 Ok(false)
             }
@@ -260,6 +269,7 @@ impl Engine {
                 if let Some(target) = &mut self.target {
                     target.add_page(at, page, &bytes).map_err(Failure::Error)?;
                 }
+                self.store.put(StoreKey::Object(ObjectKind::Layout, object.name), bytes);
                 self.drop_blob(&object.name);
                 Ok(true)
             }
@@ -368,22 +378,11 @@ impl Engine {
     /// there is anything to bring.
     fn repair(&mut self) -> bool {
         let Some(committed) = &self.committed else { return false };
-        if !self.store.has_lost(&needed_rows(committed)) {
-            return false;
+        let lost = self.store.has_lost(&needed_rows(committed));
+        if lost {
+            self.target = Some(committed.clone());
         }
-        let mut target = committed.clone();
-        for shelf in &mut target.shelves {
-            // Pages are fetched where the index has them not.
-            for page in 0..shelf.index.page_count() {
-                let name = shelf.index.page(page).map(|page| page.object.name);
-                let key = name.map(|name| StoreKey::Object(ObjectKind::Layout, name));
-                if key.is_some_and(|key| self.store.is_lost(&key)) {
-                    shelf.index.drop_page(page);
-                }
-            }
-        }
-        self.target = Some(target);
-        true
+        lost
     }
 
     /// Deletes the rows that the committed version does not need.
