@@ -218,14 +218,17 @@ impl Engine {
         Poll::Pending
     }
 
-    /// What is not stored: a frame whose bundle is just arriving is awaited, anything else is
-    /// asked for where the network may be asked.
+    /// What is not stored: a frame at hand in a bundle that is arriving, or about to be fetched, is
+    /// awaited; anything else is asked for where the network may be asked.
     fn ride_or_fetch(&mut self, spec: &BlobSpec, class: Class, network: bool) -> BlobState {
         if let BlobSpec::Frame { frame, bundle, offset } = spec {
             let end = offset + u64::from(frame.wire_len);
             match self.net.arriving(&bundle.name, *offset, end) {
                 Some(Arriving::Verified(bytes)) => return BlobState::Ready(Rc::new(bytes)),
-                Some(Arriving::Soon) => return BlobState::Riding,
+                Some(Arriving::Soon) => {
+                    self.net.queue.raise(class, |job| job.is_bundle(&bundle.name));
+                    return BlobState::Riding;
+                }
                 None => {}
             }
         }

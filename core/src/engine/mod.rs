@@ -266,7 +266,7 @@ impl Engine {
             return;
         }
         self.step_head();
-        self.step_reads();
+        // The sync first: a read then finds the bundles that are about to be fetched anyway.
         self.step_sync(now);
         self.step_reads();
         self.start_fetches(now);

@@ -89,6 +89,17 @@ impl Job {
         }
     }
 
+    fn bundle(&self) -> Option<&BundleJob> {
+        match &self.what {
+            What::Bundle(job) => Some(job),
+            What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => None,
+        }
+    }
+
+    pub(super) fn is_bundle(&self, name: &WireName) -> bool {
+        self.bundle().is_some_and(|job| job.object.name == *name)
+    }
+
     pub(super) fn is_sync(&self) -> bool {
         matches!(self.what, What::Bundle(_))
     }
@@ -124,7 +135,7 @@ impl Job {
 pub(super) enum Arriving {
     /// It is here and verified.
     Verified(Vec<u8>),
-    /// So little is missing before it that asking for it again would only cost bytes.
+    /// So little is missing up to its end that a request of its own would only cost bytes.
     Soon,
 }
 
@@ -166,16 +177,12 @@ impl Net {
             .collect()
     }
 
-    /// Where a part of a bundle that is being fetched stands.
+    /// Where a part of a bundle that is being fetched, or is going to be, stands.
     pub(super) fn arriving(&self, bundle: &WireName, start: u64, end: u64) -> Option<Arriving> {
-        let job = self.fetches.values().find_map(|fetch| match &fetch.job.what {
-            What::Bundle(job) if job.object.name == *bundle => Some(job),
-            What::Checkpoint
-            | What::Bootstrap
-            | What::Tile(_)
-            | What::Blob(_)
-            | What::Bundle(_) => None,
-        })?;
+        let flying = self.fetches.values().map(|fetch| &fetch.job);
+        let job = flying
+            .chain(self.queue.iter())
+            .find_map(|job| job.bundle().filter(|job| job.object.name == *bundle))?;
         if job.verified_len as u64 >= end {
             let part = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
             return job.bytes.get(part).map(|bytes| Arriving::Verified(bytes.to_vec()));
@@ -362,7 +369,15 @@ impl Engine {
 
     /// Drops every job and fetch that matches, without blame.
     pub(super) fn drop_jobs(&mut self, matches: impl Fn(Class, &Job) -> bool) {
-        self.net.queue.remove_where(|ticket, job| matches(ticket.class(), job));
+        let mut bundles = Vec::new();
+        self.net.queue.remove_where(|ticket, job| {
+            let dropped = matches(ticket.class(), job);
+            bundles.extend(job.bundle().filter(|_| dropped).map(|job| job.object.name));
+            dropped
+        });
+        for bundle in bundles {
+            self.unseat_riders(&bundle);
+        }
         let chosen: Vec<RequestId> = self
             .net
             .fetches
@@ -383,7 +398,10 @@ impl Engine {
         match job.what {
             What::Blob(spec) => self.blob_failed(spec.name(), failure),
             What::Checkpoint | What::Bootstrap | What::Tile(_) => self.head_failed(failure),
-            What::Bundle(_) => self.bundle_lost(failure, now),
+            What::Bundle(job) => {
+                self.unseat_riders(&job.object.name);
+                self.bundle_lost(failure, now);
+            }
         }
     }
 

@@ -82,7 +82,7 @@ impl<T> Queue<T> {
     }
 
     /// Removes every job that matches.
-    pub fn remove_where(&mut self, matches: impl Fn(Ticket, &T) -> bool) {
+    pub fn remove_where(&mut self, mut matches: impl FnMut(Ticket, &T) -> bool) {
         self.jobs.retain(|ticket, job| !matches(*ticket, job));
     }
 
