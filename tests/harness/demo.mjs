@@ -217,10 +217,6 @@ async function driveSet(set, config, report) {
   }
 }
 
-/** Added to each answer of a cold read: without it, two requests of one round trip can look like
- * one after the other, when the first is answered before the second leaves the browser. */
-const LATENCY_MS = 100;
-
 /**
  * A fresh profile, `open()` and at once `get()` of one key: what had to be fetched for it. Every
  * answer is held back for a while: on loopback one could end before a request that was made at
@@ -230,7 +226,6 @@ async function driveCold(set, config, report) {
   const rules = [{ kind: '*', action: 'delay', ms: COLD_LATENCY_MS }];
   const proxy = await startProxy({ target: set.url, rules });
   const server = await servePage(config, behind(proxy, set, config.sets));
-  proxy.setRules([{ kind: '*', action: 'delay', ms: LATENCY_MS }]);
   const browser = await startBrowser();
   try {
     const { page, errors } = await browser.page();
@@ -260,7 +255,6 @@ async function driveCold(set, config, report) {
       right: cold.value !== null && matches(expected, cold.value),
       latency_ms: COLD_LATENCY_MS,
       ms: rounded(cold.ms),
-      added_latency_ms: LATENCY_MS,
       requests: network.requests,
       dependent_requests: network.dependent,
       bytes: network.bytes,

@@ -168,8 +168,7 @@ fn publish(
     std::fs::write(project.join("packice.toml"), config)?;
     run(&["build", "--json"])?;
     let said = run(&["publish", "--json"])?;
-    let last = said.lines().rfind(|line| line.starts_with('{')).unwrap_or("null");
-    let report = serde_json::from_str(last).unwrap_or(Value::Null);
+    let report = serde_json::from_str(&said).context("`packice publish --json` printed no JSON")?;
     let trust = std::fs::read(project.join("trust/1.bin"))
         .context("`packice init` wrote no trust root (trust/1.bin)")?;
     step.done("");

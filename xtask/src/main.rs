@@ -55,7 +55,9 @@ fn main() -> std::process::ExitCode {
     match Shop::find().and_then(|mut shop| dispatch(&mut shop, &cli.verb)) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xtask: {error:#}");
+            if !error.is::<step::Reported>() {
+                eprintln!("xtask: {error:#}");
+            }
             std::process::ExitCode::FAILURE
         }
     }

@@ -12,6 +12,18 @@ use anyhow::{Context, Result, bail};
 /// How many lines of a failed child's output are shown.
 const LINES_SHOWN: usize = 60;
 
+/// A failure that was reported already: there is nothing more to print.
+#[derive(Debug)]
+pub(crate) struct Reported;
+
+impl std::fmt::Display for Reported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("failed, as reported above")
+    }
+}
+
+impl std::error::Error for Reported {}
+
 /// One step under way; say how it ended with [`Step::done`].
 pub(crate) struct Step {
     name: String,

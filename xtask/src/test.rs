@@ -5,12 +5,12 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::build::bindgen::Effort;
 use crate::build::{edge, npm};
 use crate::shop::Shop;
-use crate::step::{self, Step};
+use crate::step::{self, Reported, Step};
 use crate::{data, demo, size, tidy, toolchain};
 
 /// Run every check and test; `.ci/run` calls this.
@@ -63,7 +63,7 @@ const STEPS: &[(Name, &str, Run)] = &[
 
 /// The verb.
 pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
-    let (mut sum, mut lines, mut failed) = (Count::default(), Vec::new(), Vec::new());
+    let (mut sum, mut lines, mut failed) = (Count::default(), Vec::new(), false);
     for (name, title, run) in STEPS {
         if !args.only.is_empty() && !args.only.contains(name) {
             continue;
@@ -84,9 +84,7 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
                 "FAILED"
             }
         };
-        if word != "ok" {
-            failed.push(*title);
-        }
+        failed |= word != "ok";
         let cases = outcome_cases(&sum, &lines);
         lines.push((format!("{word:<6} {title} ({seconds:.0} s{cases})"), sum));
     }
@@ -95,10 +93,8 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
         println!("{line}");
     }
     println!("{} passed, {} failed", sum.passed, sum.failed);
-    if !failed.is_empty() {
-        bail!("failed: {}", failed.join(", "));
-    }
-    Ok(())
+    // The line above stays the last one.
+    if failed { Err(Reported.into()) } else { Ok(()) }
 }
 
 /// What the last step added to the sum, for its summary line.
