@@ -251,7 +251,9 @@ mod tests {
             let (mut map, mut oracle) = (Map::new(), BTreeMap::new());
             for (key, value) in steps {
                 match value {
-                    Some(value) => prop_assert_eq!(map.insert(key, value), oracle.insert(key, value)),
+                    Some(value) => {
+                        prop_assert_eq!(map.insert(key, value), oracle.insert(key, value));
+                    }
                     None => prop_assert_eq!(map.remove(&key), oracle.remove(&key)),
                 }
                 prop_assert_eq!(map.get(&key), oracle.get(&key));

@@ -81,9 +81,36 @@ impl Edge {
             let now = store.head(&key).await?;
             return Err(pointer::lost(now.as_ref().map(|meta| meta.etag.as_str())));
         };
+        self.settle_tiles(store, dataset, &evidence.tiles).await?;
         self.forget(&resource).await;
         self.forget(&Resource::Checkpoint { dataset: dataset.clone() }).await;
         Ok(upload::written(&resource, swap == Swap::Create, &etag))
+    }
+
+    /// Another publisher's tiles that were let in between the check and the move give way to
+    /// those that were checked: from now on they are there for good.
+    async fn settle_tiles(
+        &self,
+        store: &Store,
+        dataset: &Name,
+        tiles: &[(TileRef, Vec<u8>)],
+    ) -> Result<(), Problem> {
+        for (tile, bytes) in tiles {
+            let resource = Resource::Tile { dataset: dataset.clone(), tile: *tile };
+            let key = resource.key();
+            while let Some(stored) = store.read(&key).await? {
+                let swap = Swap::Replace { etag: stored.etag };
+                // A swap that is lost shows bytes that came before the move was visible: once
+                // more, and no upload is let in after.
+                if stored.bytes == *bytes
+                    || store.put(&key, bytes.clone(), &swap, None).await?.is_some()
+                {
+                    break;
+                }
+            }
+            self.forget(&resource).await;
+        }
+        Ok(())
     }
 
     /// Forgets what this data centre keeps of a pointer that moved.

@@ -25,6 +25,8 @@ pub struct Config {
     pub dataset: Name,
     /// The channel that `publish` moves.
     pub channel: Name,
+    /// Further channels of the dataset: all share one log, which a release goes on with.
+    pub other_channels: Vec<Name>,
     /// The edge's base URL.
     pub edge_url: Option<String>,
     /// The file of the release key's seed.
@@ -74,6 +76,8 @@ pub enum DictionaryChoice {
 struct RawConfig {
     dataset: String,
     channel: Option<String>,
+    #[serde(default)]
+    other_channels: Vec<String>,
     #[serde(default)]
     edge: RawEdge,
     #[serde(default)]
@@ -141,12 +145,17 @@ impl Config {
             .map_err(|error| Failure::usage(error.to_string().trim_end().to_owned()))?;
         let dataset = name("dataset", &raw.dataset)?;
         let channel = name("channel", raw.channel.as_deref().unwrap_or("stable"))?;
+        let other_channels = raw
+            .other_channels
+            .iter()
+            .map(|text| name("other_channels", text))
+            .collect::<Result<_>>()?;
         let edge_url = raw.edge.url.map(|url| edge_url(&url)).transpose()?;
         let mut collections = Vec::new();
         for (at, collection) in raw.collection.into_iter().enumerate() {
             let place = format!("collection {} ('{}')", at + 1, collection.name);
-            let checked = Collection::check(collection, dir)
-                .map_err(|failure| failure.within(&place))?;
+            let checked =
+                Collection::check(collection, dir).map_err(|failure| failure.within(&place))?;
             if collections.iter().any(|other: &Collection| other.name == checked.name) {
                 let message = format!("{place}: field 'name': another collection has this name");
                 return Err(Failure::usage(message));
@@ -164,6 +173,7 @@ impl Config {
             dir: dir.to_path_buf(),
             dataset,
             channel,
+            other_channels,
             edge_url,
             release_key: at(raw.keys.release, "keys/release.key"),
             root_key: at(raw.keys.root, "keys/root.key"),

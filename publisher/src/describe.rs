@@ -48,9 +48,8 @@ fn describe_text(bytes: &[u8]) -> Result<Described> {
     if trust_store::parse(bytes).is_ok() {
         return describe_trust_root(bytes);
     }
-    Err(Failure::input("this is none of Packice's formats").next(
-        "give a trust root, manifest, head state, bootstrap, layout, checkpoint or bundle",
-    ))
+    Err(Failure::input("this is none of Packice's formats")
+        .next("give a trust root, manifest, head state, bootstrap, layout, checkpoint or bundle"))
 }
 
 fn describe_trust_root(bytes: &[u8]) -> Result<Described> {
@@ -162,10 +161,8 @@ fn describe_manifest(bytes: &[u8], manifest: &Manifest) -> Described {
 }
 
 fn describe_head(head: &Head) -> Described {
-    let mut text = format!(
-        "head state  of {} under trust root {}\n",
-        head.dataset, head.trust_root_version
-    );
+    let mut text =
+        format!("head state  of {} under trust root {}\n", head.dataset, head.trust_root_version);
     for channel in &head.channels {
         text.push_str(&format!(
             "channel     {} at version {}, manifest {}\n",

@@ -130,7 +130,10 @@ impl Edge {
     pub fn get(&self, path: &str, max: usize) -> Result<Option<Fetched>> {
         let mut failure = None;
         for attempt in 0..ATTEMPTS {
-            let response = self.send("GET", path, || self.agent.get(self.url(path)).call())?;
+            // A publisher builds on what the store holds, not on what a cache saw seconds ago.
+            let response = self.send("GET", path, || {
+                self.agent.get(self.url(path)).header("cache-control", "no-cache").call()
+            })?;
             match response.status() {
                 StatusCode::OK => {}
                 StatusCode::NOT_FOUND => return Ok(None),
@@ -252,14 +255,11 @@ fn is_passing(status: StatusCode) -> bool {
 
 fn is_transport(error: &ureq::Error) -> bool {
     // The list of errors is ureq's and open-ended; those not named here will not pass by waiting.
-    matches!(
-        error,
-        ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed
-    )
+    matches!(error, ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed)
 }
 
 /// Waits before the next attempt: doubling with jitter, or what the edge asks for.
-fn pause(attempt: u32, asked: Option<Duration>) {
+pub fn pause(attempt: u32, asked: Option<Duration>) {
     let mut random = [0u8; 1];
     // Without randomness the pause is only less spread.
     let _ = getrandom::fill(&mut random);

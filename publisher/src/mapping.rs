@@ -132,8 +132,10 @@ impl Mapping {
                     Value::Number(number) => key.push_str(&number.to_string()),
                     Value::Bool(flag) => key.push_str(if *flag { "true" } else { "false" }),
                     other @ (Value::Null | Value::Array(_) | Value::Object(_)) => {
-                        let message =
-                            format!("field '{path}' is {} and cannot be part of a key", kind(other));
+                        let message = format!(
+                            "field '{path}' is {} and cannot be part of a key",
+                            kind(other)
+                        );
                         return Err(Failure::input(message));
                     }
                 },
@@ -177,8 +179,9 @@ fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {
 /// Text with fields in braces; a brace itself is written twice.
 fn parse_template(template: &str) -> Result<Vec<Part>> {
     let bad = |what: &str| {
-        Failure::usage(format!("field 'key': {what} in '{template}'"))
-            .next("name fields as \"{chainId}/{address}\"; write a brace itself as \"{{\" or \"}}\"")
+        Failure::usage(format!("field 'key': {what} in '{template}'")).next(
+            "name fields as \"{chainId}/{address}\"; write a brace itself as \"{{\" or \"}}\"",
+        )
     };
     let mut parts = Vec::new();
     let mut literal = String::new();

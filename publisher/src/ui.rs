@@ -19,7 +19,8 @@ pub struct Ui {
 impl Ui {
     /// A bar over bytes, with rate and time left.
     pub fn bytes_bar(&self, label: &str, total: u64) -> ProgressBar {
-        let template = "{prefix:>10} [{bar:28}] {bytes}/{total_bytes} {bytes_per_sec} ETA {eta} {msg}";
+        let template =
+            "{prefix:>10} [{bar:28}] {bytes}/{total_bytes} {bytes_per_sec} ETA {eta} {msg}";
         self.bar(label, total, template)
     }
 

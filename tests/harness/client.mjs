@@ -32,6 +32,11 @@ export function records(count, length, seed = 1) {
   });
 }
 
+/** A page as strict as an extension's: no eval, no inline script, wasm allowed. */
+const PAGE = `<!doctype html><title>test</title>
+<meta http-equiv="Content-Security-Policy"
+  content="script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:">`;
+
 /** A service worker that opens a data set, syncs it, and answers with one lookup. */
 const SERVICE_WORKER = `
 import { open } from '/packice/in-place.js';
@@ -58,7 +63,7 @@ export async function startWorld({ dataset, collections }) {
     const site = await startStatic({
       mounts: { '/packice/': NPM, '/harness/': HERE },
       pages: {
-        '/': { type: 'text/html', body: '<!doctype html><title>test</title>' },
+        '/': { type: 'text/html', body: PAGE },
         '/sw.js': { type: 'text/javascript', body: SERVICE_WORKER },
       },
     });
@@ -80,6 +85,15 @@ function world({ dataset, site, browser, project, closers }) {
       await page.goto(`${site.url}/`);
       await prepare(page, { dataset, trust: project.trust });
       return { page, errors };
+    },
+    /** The same in a browser of its own, which `close` ends. */
+    async freshPage() {
+      const fresh = await startBrowser();
+      closers.unshift(() => fresh.close());
+      const { page } = await fresh.page();
+      await page.goto(`${site.url}/`);
+      await prepare(page, { dataset, trust: project.trust });
+      return { page, close: () => fresh.close() };
     },
     /** After a reload the page's own functions are gone. */
     async reload(page) {

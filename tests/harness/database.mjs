@@ -47,12 +47,12 @@ export async function audit(name) {
   return { keys: [...found.keys()], bad: bad.map(([key]) => key) };
 }
 
-/** Changes one byte of a stored object, as a failing disk would. */
+/** Changes bytes all over a stored object, as a failing disk would. */
 export function damage(name, key) {
   return withDatabase(name, async (database) => {
     const store = database.transaction('objects', 'readwrite').objectStore('objects');
     const bytes = await done(store.get(key));
-    bytes[bytes.length >> 1] ^= 1;
+    for (let at = 0; at < bytes.length; at += 512) bytes[at] ^= 1;
     await done(store.put(bytes, key));
   });
 }

@@ -19,6 +19,7 @@ const SYNC_MS_MAX = 120_000;
 const SET_MS_MAX = 240_000;
 /** The cold read: one key in the middle of the 20 MB set. */
 const COLD = { set: 'browser-compat', collection: 'compat', key: 'api.IDBFactory' };
+const COLD_LATENCY_MS = 100;
 const BLANK =
   '<!doctype html><meta charset="utf-8"><title>harness</title><link rel="icon" href="data:,">';
 
@@ -45,13 +46,34 @@ function servePage(config, sets) {
 
 /** Waits until the page says that the set is synced; throws with its own words if it fails. */
 async function synced(page, errors) {
-  const ended = () => ['complete', 'failed'].includes(document.documentElement.dataset.phase);
-  await page.waitForFunction(ended, null, { timeout: SYNC_MS_MAX }).catch((error) => {
-    throw new Error(`the sync did not end: ${error.message}; the page said ${errors.join('; ')}`);
+  const ended = () => {
+    const { phase, error } = document.documentElement.dataset;
+    return phase === 'complete' || Boolean(error);
+  };
+  const words = async () => {
+    const log = await page.locator('#log').innerText();
+    return [...errors, log.replaceAll('\n', ' ')].join('; ');
+  };
+  await page.waitForFunction(ended, null, { timeout: SYNC_MS_MAX }).catch(async (error) => {
+    throw new Error(`the sync did not end: ${error.message}; the page says: ${await words()}`);
   });
   const { phase, error } = await page.evaluate(() => ({ ...document.documentElement.dataset }));
-  if (phase !== 'complete') throw new Error(`the sync failed: ${error}; ${errors.join('; ')}`);
+  if (phase !== 'complete') throw new Error(`the sync failed: ${error}: ${await words()}`);
 }
+
+/** Looks the first sample up as a visitor does, with its proof; throws unless it is found. */
+async function lookUp(page) {
+  await page.click('#lookup .chips button');
+  await page.waitForSelector('#lookup-result[data-answer="present"]', { timeout: 10_000 });
+  await page.click('#show-proof');
+  await page.waitForSelector('#proof-card:not([hidden]) #proof *', { timeout: 10_000 });
+}
+
+/** The sets as the page lists them, one of them behind a proxy. */
+const behind = (proxy, set, sets) =>
+  sets.map((other) => (other.name === set.name ? { ...set, url: proxy.url } : other));
+
+const rounded = (ms) => (ms === null ? null : Math.round(ms * 10) / 10);
 
 /** Light, dark and phone, of the page as it stands. */
 async function screenshots(page, name, folder) {
@@ -142,13 +164,18 @@ async function reload(page, id, proxy, errors) {
   await synced(page, errors);
   const { marks } = await state(page, id);
   const { requests, bytes } = proxy.totals();
-  return { ms_to_open: marks.opened, ms_to_complete: marks.complete, requests, bytes };
+  return {
+    ms_to_open: rounded(marks.opened),
+    ms_to_complete: rounded(marks.complete),
+    requests,
+    bytes,
+  };
 }
 
 /** One set: a fresh profile, a sync through the page, screenshots, and the full comparison. */
 async function driveSet(set, config, report) {
   const proxy = await startProxy({ target: set.url });
-  const server = await servePage(config, [{ ...set, url: proxy.url }]);
+  const server = await servePage(config, behind(proxy, set, config.sets));
   const browser = await startBrowser();
   try {
     const { page, errors } = await browser.page();
@@ -157,6 +184,7 @@ async function driveSet(set, config, report) {
     await synced(page, errors);
     const network = proxy.totals();
     const after = await state(page, set.name);
+    await lookUp(page);
     const shots = await screenshots(page, set.name, config.shots);
     const source = await DATASETS[set.name].load();
     const compared = await compare(page, set.name, source);
@@ -174,8 +202,8 @@ async function driveSet(set, config, report) {
       client_bytes_fetched: after.status.bytesFetched,
       requests: network.requests,
       client_requests: after.status.requests,
-      ms_to_first_verified_record: after.marks.firstVerified,
-      ms_to_complete: after.marks.complete,
+      ms_to_first_verified_record: rounded(after.marks.firstVerified),
+      ms_to_complete: rounded(after.marks.complete),
       wasm_memory_peak_bytes: end.status.wasmMemoryBytes,
       plain_bytes: after.status.collections.reduce((sum, c) => sum + c.plainBytes, 0),
       reload: again,
@@ -189,10 +217,20 @@ async function driveSet(set, config, report) {
   }
 }
 
-/** A fresh profile, `open()` and at once `get()` of one key: what had to be fetched for it. */
+/** Added to each answer of a cold read: without it, two requests of one round trip can look like
+ * one after the other, when the first is answered before the second leaves the browser. */
+const LATENCY_MS = 100;
+
+/**
+ * A fresh profile, `open()` and at once `get()` of one key: what had to be fetched for it. Every
+ * answer is held back for a while: on loopback one could end before a request that was made at
+ * the same time has arrived, and would look as if that had waited for it.
+ */
 async function driveCold(set, config, report) {
-  const proxy = await startProxy({ target: set.url });
-  const server = await servePage(config, [{ ...set, url: proxy.url }]);
+  const rules = [{ kind: '*', action: 'delay', ms: COLD_LATENCY_MS }];
+  const proxy = await startProxy({ target: set.url, rules });
+  const server = await servePage(config, behind(proxy, set, config.sets));
+  proxy.setRules([{ kind: '*', action: 'delay', ms: LATENCY_MS }]);
   const browser = await startBrowser();
   try {
     const { page, errors } = await browser.page();
@@ -220,7 +258,9 @@ async function driveCold(set, config, report) {
       state: cold.state,
       reason: cold.reason,
       right: cold.value !== null && matches(expected, cold.value),
-      ms: cold.ms,
+      latency_ms: COLD_LATENCY_MS,
+      ms: rounded(cold.ms),
+      added_latency_ms: LATENCY_MS,
       requests: network.requests,
       dependent_requests: network.dependent,
       bytes: network.bytes,

@@ -10,13 +10,16 @@ function reader(bytes, at) {
   const number = () => {
     let value = 0;
     for (let scale = 1; ; scale *= 128) {
+      if (at >= bytes.length) throw new Error('the bootstrap ends inside a number');
       const byte = bytes[at++];
       value += (byte & 127) * scale;
       if (byte < 128) return value;
     }
   };
-  const skip = () => (at += number());
-  return { number, skip, skipRaw: (length) => (at += length), at: () => at };
+  const skipRaw = (length) => {
+    at += length;
+  };
+  return { number, skip: () => skipRaw(number()), skipRaw, at: () => at };
 }
 
 /** The same bootstrap with an empty list of objects (docs/spec/bootstrap.md). */
@@ -31,7 +34,7 @@ export function strip(bootstrap) {
 
 /** Starts the server in front of an edge. */
 export async function startStripped({ target, host = '127.0.0.1', port = 0 }) {
-  const server = createServer(async (request, response) => {
+  const answer = async (request, response) => {
     const { range } = request.headers;
     const got = await fetch(new URL(request.url, target), {
       method: request.method,
@@ -43,6 +46,9 @@ export async function startStripped({ target, host = '127.0.0.1', port = 0 }) {
     const headers = { 'access-control-allow-origin': '*', 'content-length': body.length };
     for (const name of kept) if (got.headers.has(name)) headers[name] = got.headers.get(name);
     response.writeHead(got.status, headers).end(body);
+  };
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error) => response.writeHead(502).end(String(error)));
   });
   const address = await listen(server, host, port);
   return { ...address, close: () => close(server) };

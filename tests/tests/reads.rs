@@ -214,3 +214,32 @@ fn a_read_that_waits_for_what_a_sync_fetches_is_answered_when_the_sync_is_cancel
         assert_eq!(answer, present, "after {steps} steps");
     }
 }
+
+#[test]
+fn a_read_of_a_bundle_that_is_arriving_waits_for_it_and_fetches_nothing_twice() {
+    let publication = Publication::of(&specs());
+    let mut met_on_its_way = 0;
+    for steps in 0..60 {
+        let mut shell = shell(&publication);
+        shell.feed(Input::Command(Command::Sync));
+        for _ in 0..steps {
+            shell.step();
+        }
+        let under_way = shell.requests.iter().any(|r| r.path.starts_with("bundle/"));
+        // Not lazy: without the bundle that is on its way the answer would be "not synced".
+        let (key, value) = numbered_record(7, 3);
+        let answer = shell.get("private", &key).expect("an answer");
+        if under_way && answer != Answer::Unknown(UnknownReason::NotSynced) {
+            assert_eq!(answer, Answer::Present { value, version: Version(1) });
+        }
+        let (key, value) = numbered_record(1234, 1);
+        let answer = shell.get("headers", &key).expect("an answer");
+        assert_eq!(answer, Answer::Present { value, version: Version(1) });
+        if under_way {
+            let ranges = shell.requests.iter().filter(|r| r.range.is_some()).count();
+            assert_eq!(ranges, 0, "after {steps} steps");
+            met_on_its_way += 1;
+        }
+    }
+    assert!(met_on_its_way > 10, "{met_on_its_way} reads met a bundle on its way");
+}

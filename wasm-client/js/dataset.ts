@@ -56,10 +56,13 @@ export class DatasetHandle implements Dataset {
     const { signal } = options;
     let left = options.limit ?? Infinity;
     const stop = new AbortController();
-    const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const abort = () => stop.abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    if (signal?.aborted) abort();
     const fetchPage = (from: Uint8Array | undefined, at: Uint8Array | undefined) => {
       const limit = Math.min(left, PAGE_ENTRIES);
-      const page = this.#caller.call("page", { collection, start: from, end, limit, at }, either);
+      const args = { collection, start: from, end, limit, at };
+      const page = this.#caller.call("page", args, stop.signal);
       // It is awaited a page later; until then its failure is not unhandled.
       page.catch(() => undefined);
       return page;
@@ -76,6 +79,7 @@ export class DatasetHandle implements Dataset {
         }
       }
     } finally {
+      signal?.removeEventListener("abort", abort);
       stop.abort();
     }
   }
@@ -168,6 +172,7 @@ function successor(prefix: Uint8Array): Uint8Array | undefined {
 
 function toBytes(key: string | Uint8Array): Uint8Array {
   if (typeof key === "string") return utf8.encode(key);
-  if (key instanceof Uint8Array) return key;
+  // A copy, because sending a view sends all of the buffer behind it.
+  if (key instanceof Uint8Array) return new Uint8Array(key);
   throw new PackiceError("misuse/key", "a key is a string or a Uint8Array");
 }

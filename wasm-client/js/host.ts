@@ -83,7 +83,10 @@ export function serve(send: Send): (request: Request) => void {
       Promise.all(keys.map((key) => opened().get(read(id), collection, key))),
     page: (id, { collection, start, end, limit, at }) =>
       opened().page(read(id), collection, start, end, limit, at),
-    proof: (id, { collection, key }) => opened().proof(read(id), collection, key),
+    proof: async (id, { collection, key }) => {
+      const proof = await opened().proof(read(id), collection, key);
+      return { collection, key, ...proof };
+    },
     status: () => opened().status(),
     sync: (id) => opened().sync(read(id)),
     close() {

@@ -47,7 +47,7 @@ function source(given: string | Source): { url: string; name: string } {
 }
 
 function trustBytes(given: Uint8Array | string): Uint8Array {
-  if (given instanceof Uint8Array) return given;
+  if (given instanceof Uint8Array) return new Uint8Array(given);
   if (typeof given !== "string") {
     throw misuse("trust", "the trust root is a Uint8Array or its base64 text");
   }

@@ -28,7 +28,11 @@ export class Client {
     limit: number,
     at: Uint8Array | undefined,
   ): Promise<Page>;
-  proof(id: number, collection: string, key: Uint8Array): Promise<Proof>;
+  proof(
+    id: number,
+    collection: string,
+    key: Uint8Array,
+  ): Promise<Omit<Proof, "collection" | "key">>;
   status(): Promise<Status>;
   sync(id: number): Promise<SyncReport>;
   /** Takes a call back; one that has ended already is nothing. */

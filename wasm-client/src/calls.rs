@@ -1,38 +1,29 @@
 //! The calls from JavaScript that wait for the engine: each is a promise, settled once.
 
 use core::cell::RefCell;
-use std::collections::BTreeMap;
 
 use js_sys::{Function, Promise};
 use packice_core::engine::io::{Command, ReadId};
+use packice_core::map::Map;
 use wasm_bindgen::prelude::*;
 
-/// The two ends of a promise.
+/// The two ends of a promise, which its constructor hands out before it returns.
 #[derive(Debug)]
-struct Settle {
-    resolve: Function,
-    reject: Function,
-}
+struct Settle(Option<(Function, Function)>);
 
 impl Settle {
     fn promise() -> (Promise, Self) {
-        let ends = RefCell::new(None);
-        let promise = Promise::new(&mut |resolve, reject| {
-            ends.replace(Some(Self { resolve, reject }));
-        });
-        // The executor runs before the constructor returns; a promise without ends never settles.
-        let settle = ends.into_inner().unwrap_or_else(|| {
-            let nothing = Function::default();
-            Self { resolve: nothing.clone(), reject: nothing }
-        });
-        (promise, settle)
+        let mut ends = None;
+        let promise = Promise::new(&mut |resolve, reject| ends = Some((resolve, reject)));
+        (promise, Self(ends))
     }
 
     fn end(self, result: Result<JsValue, JsValue>) {
-        // A settled promise's functions do not throw.
+        let Some((resolve, reject)) = self.0 else { return };
+        // A promise's own functions do not throw.
         let _ = match result {
-            Ok(value) => self.resolve.call1(&JsValue::UNDEFINED, &value),
-            Err(error) => self.reject.call1(&JsValue::UNDEFINED, &error),
+            Ok(value) => resolve.call1(&JsValue::UNDEFINED, &value),
+            Err(error) => reject.call1(&JsValue::UNDEFINED, &error),
         };
     }
 }
@@ -41,9 +32,9 @@ impl Settle {
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     /// Reads, with their commands: a new engine is asked them again.
-    reads: RefCell<BTreeMap<ReadId, (Command, Settle)>>,
+    reads: RefCell<Map<ReadId, (Command, Settle)>>,
     /// Syncs, by the ids that JavaScript takes them back with.
-    syncs: RefCell<BTreeMap<u64, Settle>>,
+    syncs: RefCell<Map<u64, Settle>>,
     status: RefCell<Vec<Settle>>,
 }
 

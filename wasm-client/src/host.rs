@@ -13,7 +13,7 @@
 //! is a restart after a crash, which it must survive anyway.
 
 use core::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
@@ -23,6 +23,7 @@ use packice_core::engine::io::{
     Command, Event, Failure, Input, Output, ReadId, RequestId, SourceId, StoreBatch, StoreKey,
     Target,
 };
+use packice_core::map::Map;
 use packice_core::types::Millis;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -35,8 +36,8 @@ use crate::shape;
 use crate::store::{Store, StoreErrorKind, touches_state};
 use crate::value::failure;
 
-/// So many restarts because of another client, without a sync's end between them, are a quarrel
-/// and not a race.
+/// So many restarts because of another client, without a success between them, are a quarrel and
+/// not a race.
 const MAX_RESTARTS: u32 = 16;
 
 /// How many bytes' worth of hashing the engine does before a read may interrupt it: about 1 ms.
@@ -59,7 +60,7 @@ pub(crate) struct Host {
     draining: Cell<bool>,
     working: Cell<bool>,
     timer: RefCell<Option<Timeout>>,
-    fetches: RefCell<BTreeMap<RequestId, Abort>>,
+    fetches: RefCell<Map<RequestId, Abort>>,
     /// Counts engines: a completion for an old one is dropped.
     era: Cell<u32>,
     restarts: Cell<u32>,
@@ -321,6 +322,7 @@ impl Host {
         if touches_state(&batch) {
             let put = batch.puts.into_iter().find(|(key, _)| *key == StoreKey::State);
             self.state.replace(put.map(|(_, bytes)| bytes));
+            self.restarts.set(0);
         }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! # Map
 //!
-//! [`host`] is the loop around the engine. It uses `net` (one request), `store` (with `idb`,
+//! `host` is the loop around the engine. It uses `net` (one request), `store` (with `idb`,
 //! `memory` and `rows` below it), `platform` (clock, seed, turns of the event loop) and `calls`
 //! (promises that wait). `shape` and `value` make JavaScript values, `options` reads them.
 //!

@@ -1,14 +1,14 @@
 //! The store of environments without IndexedDB: a map that is gone with the client.
 
 use core::cell::RefCell;
-use std::collections::BTreeMap;
 
 use packice_core::engine::io::{StoreBatch, StoreKey};
+use packice_core::map::Map;
 
 /// Rows in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    rows: RefCell<BTreeMap<StoreKey, Vec<u8>>>,
+    rows: RefCell<Map<StoreKey, Vec<u8>>>,
 }
 
 impl Memory {

@@ -7,6 +7,8 @@ use packice_core::engine::io::{
     Answer, BundleState, CollectionStatus, Event, Phase, Progress, SourceState, SourceStatus,
     Status, SyncReport, UnknownReason,
 };
+use packice_core::hash;
+use packice_core::tree::proof::Proof;
 use wasm_bindgen::prelude::*;
 
 use crate::store::key_text;
@@ -37,10 +39,26 @@ pub(crate) fn answer(answer: &Answer) -> JsValue {
         Answer::Proof { value, proof, root, version } => Record::new()
             .nullable("value", value.as_deref().map(Uint8Array::from))
             .bytes("bytes", proof)
+            .list("path", proof_path(proof).into_iter())
             .with("root", root.to_hex())
             .number("version", version.0),
     }
     .into()
+}
+
+/// The blocks of a proof from the root down to the leaf, as a page shows them.
+fn proof_path(proof: &[u8]) -> Vec<JsValue> {
+    // The engine made the proof: it parses.
+    let Ok(proof) = Proof::parse(proof) else { return Vec::new() };
+    let step = |level: u8, bytes: &[u8]| {
+        Record::new()
+            .number("level", u64::from(level))
+            .with("identity", hash::identity(bytes).to_hex())
+            .with("length", bytes.len())
+            .into()
+    };
+    let nodes = proof.nodes.iter().map(|node| step(node.level, &node.encode()));
+    nodes.chain(proof.leaf.as_deref().map(|leaf| step(0, leaf))).collect()
 }
 
 fn unknown_reason(reason: UnknownReason) -> &'static str {

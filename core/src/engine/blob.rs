@@ -16,7 +16,7 @@ use crate::plan::queue::Class;
 use crate::types::{ObjectKind, ObjectRef, WireName};
 
 use super::io::{ByteRange, Event, Failure, Output, ReadId, StoreKey, Target};
-use super::net::{Fault, Job, What};
+use super::net::{Arriving, Fault, Job, What};
 use super::snapshot::check_object;
 use super::work::WorkItem;
 use super::{Engine, Pending};
@@ -100,6 +100,10 @@ pub(super) struct Blob {
 }
 
 impl Blob {
+    pub(super) fn is_riding(&self) -> bool {
+        matches!(self.state, BlobState::Riding)
+    }
+
     pub(super) fn has_readers(&self) -> bool {
         !self.readers.is_empty()
     }
@@ -108,6 +112,8 @@ impl Blob {
 #[derive(Clone, Debug)]
 pub(super) enum BlobState {
     Loading,
+    /// Its bundle is arriving, and the frame is near.
+    Riding,
     Fetching,
     Decoding,
     Ready(Rc<Vec<u8>>),
@@ -147,9 +153,10 @@ impl Engine {
                     self.net.queue.raise(wish.class, |job| job.is_blob(&name));
                     return Poll::Pending;
                 }
-                BlobState::Loading | BlobState::Fetching | BlobState::Decoding => {
-                    return Poll::Pending;
-                }
+                BlobState::Loading
+                | BlobState::Riding
+                | BlobState::Fetching
+                | BlobState::Decoding => return Poll::Pending,
                 BlobState::Failed(failure) => {
                     let failure = failure.clone();
                     self.blobs.remove(&name);
@@ -191,13 +198,55 @@ impl Engine {
             blob.state = BlobState::Loading;
             let request = self.request(Pending::Blob { name, keys: keys.clone() });
             self.outputs.push_back(Output::Load { request, keys });
-        } else if wish.network {
-            self.net.queue.push(wish.class, Job::new(What::Blob(spec.clone())));
         } else {
-            return Poll::NotHere;
+            blob.state = self.ride_or_fetch(spec, wish.class, wish.network);
+            match &blob.state {
+                BlobState::NotHere => return Poll::NotHere,
+                BlobState::Ready(bytes) => {
+                    let bytes = bytes.clone();
+                    self.blobs.insert(name, blob);
+                    return Poll::Ready(bytes);
+                }
+                BlobState::Loading
+                | BlobState::Riding
+                | BlobState::Fetching
+                | BlobState::Decoding
+                | BlobState::Failed(_) => {}
+            }
         }
         self.blobs.insert(name, blob);
         Poll::Pending
+    }
+
+    /// What is not stored: a frame whose bundle is just arriving is awaited, anything else is
+    /// asked for where the network may be asked.
+    fn ride_or_fetch(&mut self, spec: &BlobSpec, class: Class, network: bool) -> BlobState {
+        if let BlobSpec::Frame { frame, bundle, offset } = spec {
+            let end = offset + u64::from(frame.wire_len);
+            match self.net.arriving(&bundle.name, *offset, end) {
+                Some(Arriving::Verified(bytes)) => return BlobState::Ready(Rc::new(bytes)),
+                Some(Arriving::Soon) => return BlobState::Riding,
+                None => {}
+            }
+        }
+        if !network {
+            return BlobState::NotHere;
+        }
+        self.net.queue.push(class, Job::new(What::Blob(spec.clone())));
+        BlobState::Fetching
+    }
+
+    /// A bundle's fetch ended early: frames that waited for it are asked for by themselves.
+    pub(super) fn unseat_riders(&mut self, bundle: &WireName) {
+        let riding = |blob: &Blob| {
+            let of = matches!(&blob.spec, BlobSpec::Frame { bundle: b, .. } if b.name == *bundle);
+            of && matches!(blob.state, BlobState::Riding)
+        };
+        let riders: Vec<WireName> =
+            self.blobs.iter().filter(|(_, blob)| riding(blob)).map(|(name, _)| *name).collect();
+        for name in riders {
+            self.blob_missing(name);
+        }
     }
 
     /// The blob's bytes where they are in memory, and whether they came with the bootstrap.
@@ -257,12 +306,19 @@ impl Engine {
     }
 
     fn blob_missing(&mut self, name: WireName) {
-        let Some(blob) = self.blobs.get_mut(&name) else { return };
-        if blob.network {
-            blob.state = BlobState::Fetching;
-            self.net.queue.push(blob.class, Job::new(What::Blob(blob.spec.clone())));
-        } else {
-            self.settle(name, BlobState::NotHere);
+        let Some(blob) = self.blobs.get(&name) else { return };
+        let (spec, class, network) = (blob.spec.clone(), blob.class, blob.network);
+        match self.ride_or_fetch(&spec, class, network) {
+            state @ (BlobState::Ready(_) | BlobState::NotHere) => self.settle(name, state),
+            state @ (BlobState::Loading
+            | BlobState::Riding
+            | BlobState::Fetching
+            | BlobState::Decoding
+            | BlobState::Failed(_)) => {
+                if let Some(blob) = self.blobs.get_mut(&name) {
+                    blob.state = state;
+                }
+            }
         }
     }
 

@@ -211,7 +211,9 @@ impl Engine {
         kind: ObjectKind,
         object: ObjectRef,
     ) -> Result<Option<Vec<u8>>, Failure> {
-        let wish = Wish { class: Class::Trust, network: true, reader: None };
+        // A search that a read began gives up as early as the read.
+        let class = if self.sync.is_some() { Class::Trust } else { Class::Read };
+        let wish = Wish { class, network: true, reader: None };
         match self.want(&BlobSpec::Object { kind, object }, wish) {
             Poll::Ready(bytes) => Ok(Some(bytes.as_ref().clone())),
             Poll::Pending | Poll::NotHere => Ok(None),

@@ -29,6 +29,9 @@ const MAX_FETCHES: usize = 6;
 const EXTRA_FOR_READS: usize = 2;
 /// Bytes in flight and not yet durable, in all; a bundle waits while they are over it.
 const BYTE_BUDGET: u64 = 16 << 20;
+/// A read waits for a frame of a bundle under way when so many bytes or fewer are missing up to
+/// its end; a request of its own would take about as long and fetch the frame twice.
+const RIDE_BYTES: u64 = 128 << 10;
 /// A fetch that takes longer than this, and a millisecond more for each so many bytes, is given
 /// up: 16 KB/s is the slowest line that is worth waiting for.
 const FETCH_MS: u64 = 30_000;
@@ -116,6 +119,15 @@ impl Job {
     }
 }
 
+/// Where a part of a bundle under way stands.
+#[derive(Clone, Debug)]
+pub(super) enum Arriving {
+    /// It is here and verified.
+    Verified(Vec<u8>),
+    /// So little is missing before it that asking for it again would only cost bytes.
+    Soon,
+}
+
 /// A fetch under way.
 #[derive(Clone, Debug)]
 pub(super) struct Fetch {
@@ -152,6 +164,24 @@ impl Net {
                 What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => None,
             })
             .collect()
+    }
+
+    /// Where a part of a bundle that is being fetched stands.
+    pub(super) fn arriving(&self, bundle: &WireName, start: u64, end: u64) -> Option<Arriving> {
+        let job = self.fetches.values().find_map(|fetch| match &fetch.job.what {
+            What::Bundle(job) if job.object.name == *bundle => Some(job),
+            What::Checkpoint
+            | What::Bootstrap
+            | What::Tile(_)
+            | What::Blob(_)
+            | What::Bundle(_) => None,
+        })?;
+        if job.verified_len as u64 >= end {
+            let part = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+            return job.bytes.get(part).map(|bytes| Arriving::Verified(bytes.to_vec()));
+        }
+        let missing = end.saturating_sub(job.bytes.len() as u64);
+        (missing <= RIDE_BYTES).then_some(Arriving::Soon)
     }
 
     fn bytes_in_flight(&self) -> u64 {
@@ -323,6 +353,9 @@ impl Engine {
         if !fetch.ended && self.pending.contains_key(&request) {
             self.net.cancelled.insert(request);
             self.outputs.push_back(Output::CancelFetch { request });
+        }
+        if let What::Bundle(job) = &fetch.job.what {
+            self.unseat_riders(&job.object.name);
         }
         Some(fetch)
     }

@@ -15,7 +15,7 @@ use crate::tree::verify::verify_frame;
 use crate::types::{Millis, WireName};
 
 use super::Engine;
-use super::blob::{frame_holds, is_layout_mismatch};
+use super::blob::{Blob, frame_holds, is_layout_mismatch};
 use super::io::{Event, Failure, RequestId, StoreKey};
 use super::net::{Fault, What};
 
@@ -141,17 +141,25 @@ impl Engine {
             return 1;
         };
         let len = bytes.len();
+        let name = frame.name;
         if !frame_holds(frame, bytes) {
             let fault = Fault::lie("peer/hash-mismatch", "the bytes are not those that are named");
             self.fetch_faulted(request, fault, now);
             return len;
         }
+        let rides = self.blobs.get(&name).is_some_and(Blob::is_riding);
+        let rider = rides.then(|| Rc::new(bytes.to_vec()));
         job.verified_len += len;
         job.verified_frames += 1;
-        if job.verified_frames == job.frames.len() {
+        let complete = job.verified_frames == job.frames.len();
+        let more = fetch.has_whole_frame() || fetch.ended;
+        if let Some(bytes) = rider {
+            self.blob_ready(name, bytes);
+        }
+        if complete {
             return len + self.finish_bundle(request, now);
         }
-        if fetch.has_whole_frame() || fetch.ended {
+        if more {
             self.work.push(WorkItem::Body(request));
         }
         self.progressed(now);

@@ -48,8 +48,7 @@ impl BuildTree {
     /// Reads a collection's layout and dictionary.
     pub fn open(objects: &ObjectDir, collection: &Collection) -> Result<Self> {
         let base = &collection.base;
-        let directory =
-            Directory::parse(&objects.read(ObjectKind::Layout, &base.directory.name)?)?;
+        let directory = Directory::parse(&objects.read(ObjectKind::Layout, &base.directory.name)?)?;
         let mut nodes: Vec<Node> = directory.nodes.clone();
         let names: Vec<WireName> = directory.pages.iter().map(|page| page.object.name).collect();
         let mut index = Index::new(base, directory)?;
@@ -82,8 +81,7 @@ impl BuildTree {
         if wire_name(&wire) != place.name {
             return Err(Failure::verification("a frame does not have the hash it is named by"));
         }
-        let plain =
-            self.decoder.decode(&wire, place.child.plain_len, self.dictionary.as_ref())?;
+        let plain = self.decoder.decode(&wire, place.child.plain_len, self.dictionary.as_ref())?;
         let frame = verify_frame(&place.child, place.upper.as_deref(), plain)?;
         if self.kept.len() == KEPT_FRAMES {
             self.kept.pop_front();

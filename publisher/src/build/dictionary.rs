@@ -201,7 +201,8 @@ mod tests {
 
     #[test]
     fn a_dictionary_must_be_worth_its_bytes() {
-        let trials = [trial(0, 1000, 10), trial(16, 995, 12), trial(32, 900, 14), trial(64, 895, 20)];
+        let trials =
+            [trial(0, 1000, 10), trial(16, 995, 12), trial(32, 900, 14), trial(64, 895, 20)];
         assert_eq!(pick(&trials, false), Some(2));
         assert_eq!(pick(&[], false), None);
     }
@@ -219,7 +220,9 @@ mod tests {
     fn the_choice_does_not_depend_on_the_order() {
         let frame = |seed: u64| {
             let text: String = (0..4000u64)
-                .map(|i| format!("{{\"name\":\"token {}\",\"n\":{}}}", (seed * 31 + i) % 977, i * seed))
+                .map(|i| {
+                    format!("{{\"name\":\"token {}\",\"n\":{}}}", (seed * 31 + i) % 977, i * seed)
+                })
                 .collect();
             let plain = text.into_bytes();
             let leaf_lens = vec![plain.len() / 2, plain.len() - plain.len() / 2];

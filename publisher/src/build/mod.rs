@@ -125,9 +125,8 @@ fn build_into(
     };
     let bytes = manifest.encode();
     // What no client would take is not built.
-    Manifest::parse(&bytes).map_err(|error| {
-        Failure::internal(format!("the manifest does not read back: {error}"))
-    })?;
+    Manifest::parse(&bytes)
+        .map_err(|error| Failure::internal(format!("the manifest does not read back: {error}")))?;
     let object = objects.write(ObjectKind::Manifest, &bytes)?;
     let report = Report {
         dataset: config.dataset.to_string(),
@@ -139,8 +138,8 @@ fn build_into(
         tool,
         collections: reports,
     };
-    let text = serde_json::to_vec_pretty(&report)
-        .map_err(|error| Failure::internal(error.to_string()))?;
+    let text =
+        serde_json::to_vec_pretty(&report).map_err(|error| Failure::internal(error.to_string()))?;
     write_whole(&objects.path().join(REPORT_FILE), &text)?;
     Ok(report)
 }
@@ -156,9 +155,8 @@ fn build_collection(
     let (dictionary, trials) = choose_dictionary(collection, options, &source.sorted, objects, ui)?;
     let plain = dictionary.as_ref().map(|dictionary| dictionary.plain.as_slice());
     let mut pool = Pool::new(objects, plain, options.threads);
-    let tree = grow(&collection.params, &source.sorted, ui, "build", &mut |frame| {
-        pool.frame(frame)
-    })?;
+    let tree =
+        grow(&collection.params, &source.sorted, ui, "build", &mut |frame| pool.frame(frame))?;
     let layout = pool.finish(&tree)?;
     let reference = dictionary.map(|dictionary| dictionary.reference);
     let built = manifest::Collection {
@@ -214,18 +212,12 @@ fn report_on(
     }
 }
 
-fn read(
-    collection: &Collection,
-    options: &Options,
-    project: &Project,
-    ui: Ui,
-) -> Result<Source> {
+fn read(collection: &Collection, options: &Options, project: &Project, ui: Ui) -> Result<Source> {
     let len = std::fs::metadata(&collection.input).map_or(0, |metadata| metadata.len());
     let bar = ui.bytes_bar("read", len);
     bar.set_message(collection.name.to_string());
     let progress = |bytes: u64| bar.set_position(bytes);
-    let source =
-        read_source(collection, &project.temporary_dir(), options.memory, &progress);
+    let source = read_source(collection, &project.temporary_dir(), options.memory, &progress);
     bar.finish_and_clear();
     source
 }

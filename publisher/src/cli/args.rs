@@ -108,7 +108,12 @@ Examples:
   packice build --version 7 --memory '256 MiB'")]
 pub struct BuildArgs {
     /// The version to build [default: one after the last one published from here]
-    #[arg(long = "set-version", alias = "version", value_name = "N", conflicts_with = "after_edge")]
+    #[arg(
+        long = "set-version",
+        alias = "version",
+        value_name = "N",
+        conflicts_with = "after_edge"
+    )]
     pub version: Option<u64>,
     /// Ask the edge for the newest version, and build the one after it
     #[arg(long)]
@@ -131,13 +136,20 @@ Examples:
   packice inspect                   the newest build
   packice inspect 3                 the build of version 3
   packice inspect trust/1.bin       any file: trust root, manifest, layout, bootstrap, checkpoint
-  packice inspect --edge https://edge.example.org --json")]
+  packice inspect --edge https://edge.example.org --json
+  packice inspect --local           what the local store holds")]
 pub struct InspectArgs {
     /// A version, a build's directory or a file
     pub what: Option<String>,
     /// Show what an edge serves
     #[arg(long, value_name = "URL", conflicts_with = "what")]
     pub edge: Option<String>,
+    /// Show what the local store holds
+    #[arg(long, conflicts_with_all = ["what", "edge"])]
+    pub local: bool,
+    /// Whose trust, and which store
+    #[command(flatten)]
+    pub client: ClientArgs,
 }
 
 /// Options of `diff`.
@@ -276,12 +288,16 @@ pub struct RangeArgs {
 #[command(after_help = "\
 Examples:
   packice verify                    the local store
+  packice verify --repair           the local store, fetching what is damaged
   packice verify --clean            the edge, from a clean profile
   packice verify --clean --trust root.bin --source https://edge.example.org")]
 pub struct VerifyArgs {
     /// Start from a clean profile and fetch everything
     #[arg(long, conflicts_with = "store")]
     pub clean: bool,
+    /// Fetch what is damaged or missing in the store
+    #[arg(long, conflicts_with = "clean")]
+    pub repair: bool,
     /// Where from, and where to
     #[command(flatten)]
     pub client: ClientArgs,

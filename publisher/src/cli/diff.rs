@@ -99,12 +99,7 @@ fn as_json(change: &Change) -> Value {
     json
 }
 
-fn compare(
-    old: &Build,
-    new: &Build,
-    name: &str,
-    hear: &mut dyn FnMut(&Change),
-) -> Result<Counts> {
+fn compare(old: &Build, new: &Build, name: &str, hear: &mut dyn FnMut(&Change)) -> Result<Counts> {
     let mut counts = Counts::default();
     let side = |build: &Build| -> Result<(TreeInfo, Option<BuildTree>)> {
         match build.manifest.collection(name) {

@@ -153,6 +153,8 @@ fn template(dataset: &Name, edge: &str, args: &InitArgs) -> String {
         r#"# What this project publishes. `packice --help` explains the verbs.
 dataset = "{dataset}"
 channel = "stable"
+# Channels that are published from elsewhere: all share one log.
+# other_channels = ["beta"]
 
 [edge]
 url = {edge}

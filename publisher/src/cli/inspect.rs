@@ -6,18 +6,25 @@ use packice_core::format::bootstrap::Bootstrap;
 use packice_core::limits::MAX_BOOTSTRAP_LEN;
 use packice_core::types::Name;
 
+use serde_json::json;
+
 use super::args::{Cli, InspectArgs};
+use super::session::Session;
 use crate::config::Config;
 use crate::describe::{Described, describe, describe_bootstrap};
 use crate::edge::Edge;
 use crate::failure::{Failure, Result, on_file};
 use crate::project::{Build, Project};
+use crate::text::show_count;
 use crate::trust_store;
 use crate::ui::Ui;
 
 pub(super) fn run(cli: &Cli, args: &InspectArgs, ui: Ui) -> Result<()> {
     if let Some(url) = &args.edge {
         return inspect_edge(cli, url, ui);
+    }
+    if args.local {
+        return inspect_store(cli, args, ui);
     }
     let work_dir = match cli.config.exists() {
         true => Config::load(&cli.config)?.work_dir(),
@@ -45,6 +52,38 @@ fn show_build(build: &Build, ui: Ui) -> Result<()> {
     let json = serde_json::to_value(&build.report)
         .map_err(|error| Failure::internal(error.to_string()))?;
     ui.result(&build.report.show(), &json);
+    Ok(())
+}
+
+/// What the local store holds, as the engine verified it when it opened.
+fn inspect_store(cli: &Cli, args: &InspectArgs, ui: Ui) -> Result<()> {
+    let session = Session::new(cli, &args.client)?;
+    let status = session.host_on(&session.store, &[])?.status()?;
+    let dataset = &session.trust.root.dataset;
+    let Some(version) = status.version else {
+        let message = format!("the store {} holds no version", session.store.display());
+        return Err(Failure::absent(message).next("run `packice sync`"));
+    };
+    let whole = if status.stored { "whole" } else { "in part" };
+    let mut text = format!("dataset     {dataset}\nversion     {version}, stored {whole}\n");
+    for collection in &status.collections {
+        text.push_str(&format!(
+            "collection  {}: {} records, {} of {} bundles and {} single frames stored\n",
+            collection.name,
+            show_count(collection.records),
+            show_count(collection.bundles_stored),
+            show_count(collection.bundles),
+            show_count(collection.frames_stored),
+        ));
+    }
+    let json = json!({
+        "dataset": dataset.as_str(),
+        "version": version.0,
+        "stored": status.stored,
+        "store": session.store.display().to_string(),
+        "collections": super::session::collections_json(&status),
+    });
+    ui.result(&text, &json);
     Ok(())
 }
 

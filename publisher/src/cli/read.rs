@@ -1,6 +1,7 @@
 //! `packice get` and `packice range`.
 
 use std::io::Write;
+use std::ops::ControlFlow;
 
 use packice_core::engine::io::{Answer, RangeQuery};
 use packice_core::types::Version;
@@ -32,7 +33,7 @@ pub(super) fn get(cli: &Cli, args: &GetArgs, ui: Ui) -> Result<()> {
         }
         Answer::Present { value, .. } => {
             let mut out = std::io::stdout().lock();
-            out.write_all(&value).and_then(|()| out.write_all(b"\n")).map_err(on_stdout)
+            on_stdout(out.write_all(&value).and_then(|()| out.write_all(b"\n"))).map(|_| ())
         }
         Answer::Absent { version } => {
             if ui.json {
@@ -72,7 +73,9 @@ pub(super) fn range(cli: &Cli, args: &RangeArgs, _ui: Ui) -> Result<()> {
         let page = read_page(&mut host, query)?;
         left = left.saturating_sub(page.records.len() as u64);
         for (key, value) in &page.records {
-            write_record(&mut out, key, value, args.raw)?;
+            if on_stdout(write_record(&mut out, key, value, args.raw))?.is_break() {
+                return Ok(());
+            }
         }
         at = Some(page.root);
         match page.next {
@@ -80,7 +83,7 @@ pub(super) fn range(cli: &Cli, args: &RangeArgs, _ui: Ui) -> Result<()> {
             None => break,
         }
     }
-    out.flush().map_err(on_stdout)
+    on_stdout(out.flush()).map(|_| ())
 }
 
 /// The first key after all that begin with a prefix; none where the prefix is all `ff`.
@@ -91,19 +94,23 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(end)
 }
 
-fn write_record(out: &mut impl Write, key: &[u8], value: &[u8], raw: bool) -> Result<()> {
+fn write_record(out: &mut impl Write, key: &[u8], value: &[u8], raw: bool) -> std::io::Result<()> {
     if raw {
-        return out.write_all(value).and_then(|()| out.write_all(b"\n")).map_err(on_stdout);
+        return out.write_all(value).and_then(|()| out.write_all(b"\n"));
     }
     let mut line = json!({});
     put_bytes(&mut line, "key", key);
     put_bytes(&mut line, "value", value);
-    writeln!(out, "{line}").map_err(on_stdout)
+    writeln!(out, "{line}")
 }
 
-/// A closed pipe, as by `| head`, is the reader's choice; it ends the command all the same.
-fn on_stdout(error: std::io::Error) -> Failure {
-    Failure::internal(format!("the output cannot be written: {error}"))
+/// A pipe that the reader closed, as by `| head`, ends the command without an error.
+fn on_stdout(result: std::io::Result<()>) -> Result<ControlFlow<()>> {
+    match result {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(Failure::internal(format!("the output cannot be written: {error}"))),
+    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use packice_core::engine::io::Status;
 use packice_core::types::Name;
 use serde_json::{Value, json};
 
-use super::args::{ClientArgs, Cli};
+use super::args::{Cli, ClientArgs};
 use crate::client::fetch::{HttpSource, Source};
 use crate::client::host::Host;
 use crate::client::store::FileStore;
@@ -44,8 +45,9 @@ impl Session {
             }
         };
         let channel = match (&args.channel, config) {
-            (Some(name), _) => Name::new(name)
-                .map_err(|error| Failure::usage(format!("--channel: {error}")))?,
+            (Some(name), _) => {
+                Name::new(name).map_err(|error| Failure::usage(format!("--channel: {error}")))?
+            }
             (None, Some(config)) => config.channel.clone(),
             (None, None) => Name::new("stable")?,
         };
@@ -106,4 +108,24 @@ pub(super) fn put_bytes(object: &mut Value, name: &str, bytes: &[u8]) {
         Ok(text) => object[name] = json!(text),
         Err(_) => object[format!("{name}_hex")] = json!(packice_core::types::hex(bytes)),
     }
+}
+
+/// The collections of a client's status.
+pub(super) fn collections_json(status: &Status) -> Value {
+    let collections = status.collections.iter().map(|collection| {
+        json!({
+            "name": collection.name,
+            "priority": collection.priority,
+            "lazy": collection.lazy,
+            "records": collection.records,
+            "root": collection.root.to_hex(),
+            "plain_bytes": collection.plain_bytes,
+            "wire_bytes": collection.wire_bytes,
+            "bundles": collection.bundles,
+            "bundles_stored": collection.bundles_stored,
+            "frames_stored": collection.frames_stored,
+            "complete": collection.complete,
+        })
+    });
+    Value::Array(collections.collect())
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::args::{Cli, SyncArgs};
-use super::session::Session;
+use super::session::{Session, collections_json};
 use crate::client::watch::Watch;
 use crate::failure::Result;
 use crate::text::{show_count, show_size, show_span};
@@ -30,20 +30,6 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         show_span(std::time::Duration::from_millis(report.elapsed_ms)),
         session.store.display(),
     );
-    let collections: Vec<_> = status
-        .collections
-        .iter()
-        .map(|collection| {
-            json!({
-                "name": collection.name,
-                "records": collection.records,
-                "root": collection.root.to_hex(),
-                "wire_bytes": collection.wire_bytes,
-                "bundles": collection.bundles,
-                "complete": collection.complete,
-            })
-        })
-        .collect();
     let json = json!({
         "dataset": dataset.as_str(),
         "version": report.version.0,
@@ -53,7 +39,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         "requests": report.requests,
         "bundles_reused": report.bundles_reused,
         "elapsed_ms": report.elapsed_ms,
-        "collections": collections,
+        "collections": collections_json(&status),
         "faults": watch.faults,
         "store": session.store.display().to_string(),
     });

@@ -3,8 +3,6 @@
 use std::time::Instant;
 
 use packice_core::engine::io::{Status, StoreKey};
-use packice_core::format::manifest::Manifest;
-use packice_core::types::{ObjectKind, WireName};
 use serde_json::json;
 
 use super::args::{Cli, VerifyArgs};
@@ -34,6 +32,10 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs, ui: Ui) -> Result<()> {
             report?;
             host
         }
+        None if args.repair => {
+            session.need_sources()?;
+            session.host()?
+        }
         // Without a source nothing can come from elsewhere.
         None => session.host_on(&session.store, &[])?,
     };
@@ -56,6 +58,7 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs, ui: Ui) -> Result<()> {
         "records": records,
         "collections": status.collections.len(),
         "verified": what,
+        "damaged_rows": host.damaged().len(),
         "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
     });
     ui.result(&text, &json);
@@ -66,67 +69,37 @@ fn verify_all(host: &mut Host, status: &Status, ui: Ui) -> Result<(u64, u64)> {
     let Some(version) = status.version else {
         return Err(Failure::absent("the store holds no version").next("run `packice sync`"));
     };
-    let manifest = find_manifest(host, status)?;
+    if !status.stored {
+        let message = format!("the store does not hold all of version {version} yet");
+        return Err(Failure::absent(message).next("run `packice sync`"));
+    }
     let total = status.collections.iter().map(|collection| collection.records).sum();
     let bar = ui.count_bar("verify", total);
     let mut records = 0;
     for collection in &status.collections {
-        let signed = manifest.collection(&collection.name).ok_or_else(|| {
-            Failure::internal(format!("the manifest has no collection '{}'", collection.name))
-        })?;
         let expected = Expected {
             name: &collection.name,
-            params: signed.params,
+            params: collection.params,
             root: collection.root,
             records: collection.records,
         };
-        audit(host, &expected, &|read| bar.set_position(records + read)).map_err(|failure| {
-            let advice = "run `packice sync`: it fetches what is damaged or missing";
-            if failure.next.is_some() { failure } else { failure.next(advice) }
-        })?;
+        audit(host, &expected, &|read| bar.set_position(records + read))
+            .map_err(|failure| blame_the_store(host, failure))?;
         records += collection.records;
     }
     bar.finish_and_clear();
     Ok((version.0, records))
 }
 
-/// The stored manifest of the version that serves reads: the engine checked it, its parameters
-/// are needed to build the trees again.
-fn find_manifest(host: &Host, status: &Status) -> Result<Manifest> {
-    let names: Vec<WireName> = host
-        .store()
-        .list()
-        .into_iter()
-        .filter_map(|key| match key {
-            StoreKey::Object(ObjectKind::Manifest, name) => Some(name),
-            StoreKey::Object(
-                ObjectKind::Layout
-                | ObjectKind::Dictionary
-                | ObjectKind::Bundle
-                | ObjectKind::Delta,
-                _,
-            )
-            | StoreKey::State
-            | StoreKey::Frame(_) => None,
-        })
-        .collect();
-    let keys: Vec<StoreKey> =
-        names.iter().map(|name| StoreKey::Object(ObjectKind::Manifest, *name)).collect();
-    let fits = |manifest: &Manifest| {
-        Some(manifest.version) == status.version
-            && status.collections.iter().all(|collection| {
-                let signed = manifest.collection(&collection.name);
-                signed.is_some_and(|signed| signed.tree.root == collection.root)
-            })
+/// A read that fails for a damaged row is the store's fault, not that of a missing source.
+fn blame_the_store(host: &Host, failure: Failure) -> Failure {
+    let Some(key) = host.damaged().first() else { return failure };
+    let row = match key {
+        StoreKey::State => "state".to_owned(),
+        StoreKey::Object(kind, name) => format!("{}/{name}", kind.as_str()),
+        StoreKey::Frame(name) => format!("frame/{name}"),
     };
-    host.store()
-        .load(&keys)
-        .into_iter()
-        .flatten()
-        .filter_map(|bytes| Manifest::parse(&bytes).ok())
-        .find(fits)
-        .ok_or_else(|| {
-            Failure::verification("the store lacks the manifest of its version")
-                .next("run `packice sync`")
-        })
+    let message = format!("the store's {row} does not have the hash it is named by");
+    Failure::verification(message)
+        .next("run `packice verify --repair`: it fetches what is damaged or missing")
 }

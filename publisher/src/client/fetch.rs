@@ -46,11 +46,7 @@ impl HttpSource {
     /// A dataset under a base URL; the source is named by the URL.
     pub fn new(url: &str, dataset: &Name) -> Self {
         let url = url.trim_end_matches('/');
-        Self {
-            name: url.to_owned(),
-            base: format!("{url}/v1/{dataset}"),
-            agent: edge::agent(url),
-        }
+        Self { name: url.to_owned(), base: format!("{url}/v1/{dataset}"), agent: edge::agent(url) }
     }
 }
 

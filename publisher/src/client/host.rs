@@ -11,7 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use packice_core::engine::io::{
-    Answer, FetchFailure, RangeQuery, ReadId, RequestId, SourceId, Status, SyncReport, Target,
+    Answer, FetchFailure, RangeQuery, ReadId, RequestId, SourceId, Status, StoreKey, SyncReport,
+    Target,
 };
 use packice_core::engine::{Command, Engine, EngineConfig, Event, Input, Output, io};
 use packice_core::types::{Millis, Name};
@@ -43,6 +44,7 @@ pub struct Host {
     answers: BTreeMap<ReadId, Result<Answer, io::Failure>>,
     sync_ended: Option<Result<SyncReport, io::Failure>>,
     status: Option<Status>,
+    damaged: Vec<StoreKey>,
 }
 
 /// A clock that does not go back, near the time since 1970.
@@ -95,6 +97,7 @@ impl Host {
             answers: BTreeMap::new(),
             sync_ended: None,
             status: None,
+            damaged: Vec::new(),
         })
     }
 
@@ -103,9 +106,10 @@ impl Host {
         self.sync_ended = None;
         self.inputs.push_back(Input::Command(Command::Sync));
         self.run(listener, |host| host.sync_ended.is_some())?;
-        let ended = self.sync_ended.take().unwrap_or(Err(io::Failure::Error(
-            packice_core::error::Misuse::Aborted.into(),
-        )));
+        let ended = self
+            .sync_ended
+            .take()
+            .unwrap_or(Err(io::Failure::Error(packice_core::error::Misuse::Aborted.into())));
         ended.map_err(|failure| failure_of(&failure))
     }
 
@@ -128,9 +132,9 @@ impl Host {
         self.status.take().ok_or_else(|| Failure::internal("the engine told no status"))
     }
 
-    /// The store.
-    pub fn store(&self) -> &FileStore {
-        &self.store
+    /// The rows of the store that were found damaged so far.
+    pub fn damaged(&self) -> &[StoreKey] {
+        &self.damaged
     }
 
     fn read(&mut self, command: impl FnOnce(ReadId) -> Command) -> Result<Answer> {
@@ -188,15 +192,25 @@ impl Host {
                 }
                 Output::Event(event) => {
                     listener(&event);
-                    if let Event::Status(status) = event {
-                        self.status = Some(status);
-                    }
+                    self.note(event);
                 }
                 Output::Answer { read, answer } => {
                     self.answers.insert(read, answer);
                 }
                 Output::SyncEnded { result } => self.sync_ended = Some(result),
             }
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Status(status) => self.status = Some(status),
+            Event::Damaged { key } => self.damaged.push(key),
+            Event::Phase { .. }
+            | Event::Progress(_)
+            | Event::Bundle { .. }
+            | Event::Fault { .. }
+            | Event::LayoutMismatch { .. } => {}
         }
     }
 
@@ -288,7 +302,9 @@ fn failure_of(failure: &io::Failure) -> Failure {
     let (kind, advice) = match failure {
         io::Failure::Error(error) => return Failure::from(error.clone()),
         io::Failure::Sources { code, .. } => match is_lie(code) {
-            true => (Kind::Verification, "use another --source: what this one serves does not hold"),
+            true => {
+                (Kind::Verification, "use another --source: what this one serves does not hold")
+            }
             false => (Kind::Network, "check that the source runs and that its URL is right"),
         },
         io::Failure::Store(_) => (Kind::Internal, "check the disk, or use another --store"),

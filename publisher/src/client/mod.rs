@@ -20,7 +20,7 @@ pub fn unknown(reason: UnknownReason) -> Failure {
             Failure::network("no verified version is known").next("run `packice sync`")
         }
         UnknownReason::NotSynced => {
-            Failure::network("the collection allows no lazy reads and is not synced")
+            Failure::usage("the collection allows no lazy reads and is not synced")
                 .next("run `packice sync`")
         }
         UnknownReason::Unreachable => {

@@ -44,6 +44,7 @@ impl FileStore {
             }
             Err(fs::TryLockError::Error(error)) => return Err(on_file("lock", &path)(error)),
         }
+        remove_temporaries(dir);
         Ok(Self { dir: dir.to_path_buf(), lock, next_temporary: 0, unsynced: Vec::new() })
     }
 
@@ -147,12 +148,19 @@ impl FileStore {
     }
 }
 
+/// Removes what a killed process left half-written; what stays only takes space.
+fn remove_temporaries(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with("tmp-") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn names_in(dir: &Path) -> Vec<WireName> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| WireName::from_hex(entry.file_name().to_str()?))
-        .collect()
+    entries.flatten().filter_map(|entry| WireName::from_hex(entry.file_name().to_str()?)).collect()
 }
 
 /// Brings a directory's names to the disk.

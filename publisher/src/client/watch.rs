@@ -11,6 +11,7 @@ use crate::ui::Ui;
 pub struct Watch {
     bar: ProgressBar,
     loud: bool,
+    last_said: String,
     /// The faults that were heard, as JSON.
     pub faults: Vec<Value>,
 }
@@ -19,7 +20,8 @@ impl Watch {
     /// A bar with a label.
     pub fn new(ui: Ui, label: &str) -> Self {
         let bar = ui.bytes_bar(label, 0);
-        Self { bar, loud: !ui.json && !ui.quiet, faults: Vec::new() }
+        let loud = !ui.json && !ui.quiet;
+        Self { bar, loud, last_said: String::new(), faults: Vec::new() }
     }
 
     /// Takes an event in.
@@ -37,7 +39,9 @@ impl Watch {
                 self.say(&format!("fault: {source}: {object}: {detail} ({code})"));
             }
             Event::Damaged { key } => {
-                self.say(&format!("the local store's row {key:?} is damaged and counts as missing"));
+                self.say(&format!(
+                    "the local store's row {key:?} is damaged and counts as missing"
+                ));
             }
             Event::LayoutMismatch { collection } => {
                 self.say(&format!("collection '{collection}': its layout belies the signed root"));
@@ -46,9 +50,11 @@ impl Watch {
         }
     }
 
-    fn say(&self, text: &str) {
-        if self.loud {
+    /// Says something once, however often it happens in a row.
+    fn say(&mut self, text: &str) {
+        if self.loud && self.last_said != text {
             self.bar.suspend(|| eprintln!("{text}"));
+            self.last_said = text.to_owned();
         }
     }
 

@@ -31,9 +31,8 @@ pub struct SignedPart {
 pub fn assemble(signed: SignedPart, objects: Vec<Vec<u8>>) -> Result<Vec<u8>> {
     let SignedPart { checkpoint, trust_chain, head, inclusion } = signed;
     let bytes = Bootstrap { checkpoint, trust_chain, head, inclusion, objects }.encode();
-    Bootstrap::parse(&bytes).map_err(|error| {
-        Failure::internal(format!("the bootstrap does not read back: {error}"))
-    })?;
+    Bootstrap::parse(&bytes)
+        .map_err(|error| Failure::internal(format!("the bootstrap does not read back: {error}")))?;
     Ok(bytes)
 }
 

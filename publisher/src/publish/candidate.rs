@@ -45,9 +45,12 @@ pub fn rehearse(
     ui: Ui,
 ) -> Result<Rehearsed> {
     let dataset = &build.manifest.dataset;
-    let (trust, bootstrap) = ephemeral(dataset, channel)?;
+    let Ephemeral { trust, checkpoint, bootstrap } = ephemeral(dataset, channel)?;
     let overlay = Overlay {
-        bodies: BTreeMap::from([(format!("bootstrap/{}", channel.name), bootstrap)]),
+        bodies: BTreeMap::from([
+            (format!("bootstrap/{}", channel.name), bootstrap),
+            ("checkpoint".to_owned(), checkpoint),
+        ]),
         hidden: ["bootstrap/", "checkpoint", "log/", "trust-root/"].map(str::to_owned).into(),
         under: HttpSource::new(edge_url, dataset),
     };
@@ -85,8 +88,14 @@ pub fn rehearse(
     Ok(Rehearsed { records, bytes_fetched: report.bytes_fetched, requests: report.requests })
 }
 
-/// A trust root of keys that nobody keeps, and a bootstrap under it.
-fn ephemeral(dataset: &Name, channel: &Channel) -> Result<(Vec<u8>, Vec<u8>)> {
+/// A trust root of keys that nobody keeps, and what is signed under it.
+struct Ephemeral {
+    trust: Vec<u8>,
+    checkpoint: Vec<u8>,
+    bootstrap: Vec<u8>,
+}
+
+fn ephemeral(dataset: &Name, channel: &Channel) -> Result<Ephemeral> {
     let (root_key, release_key) = (Key::random()?, Key::random()?);
     let role = |key: &Key| Role { threshold: 1, keys: vec![key.public()] };
     let root = TrustRoot {
@@ -109,11 +118,12 @@ fn ephemeral(dataset: &Name, channel: &Channel) -> Result<(Vec<u8>, Vec<u8>)> {
     .encode();
     let grown = grow(&Frontier::new(), &head);
     let checkpoint = sign_checkpoint(&root.origin, grown.at, &[*release_key.seed()]);
+    let checkpoint = checkpoint.encode().into_bytes();
     let signed = SignedPart {
-        checkpoint: checkpoint.encode().into_bytes(),
+        checkpoint: checkpoint.clone(),
         trust_chain: vec![trust.clone()],
         head,
         inclusion: grown.inclusion,
     };
-    Ok((trust, assemble(signed, Vec::new())?))
+    Ok(Ephemeral { trust, checkpoint, bootstrap: assemble(signed, Vec::new())? })
 }

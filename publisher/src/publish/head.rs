@@ -14,6 +14,7 @@ use packice_core::trust::log::Frontier;
 use packice_core::trust::tiles::TileRef;
 use packice_core::types::Name;
 
+use crate::config::Config;
 use crate::edge::Edge;
 use crate::failure::{Failure, Kind, Result};
 use crate::project::State;
@@ -41,15 +42,18 @@ impl EdgeHead {
     /// Reads and verifies what an edge stands at.
     pub fn read(
         edge: &Edge,
-        dataset: &Name,
-        channel: &Name,
+        config: &Config,
         chain: &[LoadedTrustRoot],
         state: &State,
         new_log: bool,
     ) -> Result<Self> {
+        let (dataset, channel) = (&config.dataset, &config.channel);
         let trust = remembered(dataset, chain, state)?;
         let pointer = read_pointer(edge, channel)?;
-        let newest = newest_bootstrap(edge, channel, pointer.as_ref())?;
+        let mut channels = vec![channel.clone(), Name::new("stable")?];
+        channels.extend(config.other_channels.iter().cloned());
+        channels.extend(state.channels.keys().filter_map(|name| Name::new(name).ok()));
+        let newest = newest_bootstrap(edge, channel, pointer.as_ref(), channels)?;
         let trust = match newest {
             Some((bootstrap, of)) => accept(edge, trust, &bootstrap, &of)?,
             None if trust.head().is_none() || new_log => embedded(dataset, chain)?,
@@ -125,15 +129,16 @@ pub fn read_pointer(edge: &Edge, channel: &Name) -> Result<Option<Pointer>> {
     Ok(Some(Pointer { etag, bytes: fetched.bytes }))
 }
 
-/// The bootstrap of the longest log among the channel's, stable's, and those that they name.
+/// The bootstrap of the longest log among those of some channels, and of those that they name.
 fn newest_bootstrap(
     edge: &Edge,
     channel: &Name,
     own: Option<&Pointer>,
+    channels: Vec<Name>,
 ) -> Result<Option<(Bootstrap, Name)>> {
     let mut newest: Option<(u64, Bootstrap, Name)> = None;
     let mut seen: Vec<Name> = Vec::new();
-    let mut open = vec![channel.clone(), Name::new("stable")?];
+    let mut open = channels;
     while let Some(name) = open.pop() {
         if seen.contains(&name) {
             continue;

@@ -8,16 +8,18 @@ pub mod bootstrap;
 pub mod candidate;
 pub mod head;
 pub mod parent;
+pub mod pointer;
 pub mod upload;
 
 use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::{Channel, Head};
+use packice_core::limits::{MAX_TRUST_CHAIN, MAX_TRUST_ROOT_LEN};
 use packice_core::trust::accept::{Offer, TrustState};
 use packice_core::trust::sign::{grow, grow_tiles, open_tiles, sign_checkpoint};
 use packice_core::types::{Name, ObjectRef};
 
 use crate::config::Config;
-use crate::edge::{Condition, Edge, Put};
+use crate::edge::{Condition, Edge};
 use crate::failure::{Failure, Result};
 use crate::keys::{Key, RELEASE_KEY_ENV};
 use crate::project::{Build, Project, Published};
@@ -25,7 +27,8 @@ use crate::trust_store::{LoadedTrustRoot, read_chain};
 use crate::ui::Ui;
 use bootstrap::{SignedPart, assemble, inlined_objects, object_room};
 use candidate::{Rehearsed, rehearse};
-use head::{EdgeHead, fetch_tiles, read_pointer, remember};
+use head::{EdgeHead, fetch_tiles, remember};
+use pointer::Move;
 use upload::{Uploaded, objects_of};
 
 /// How to publish.
@@ -78,11 +81,8 @@ struct Desk<'a> {
 pub fn publish(config: &Config, options: &Options, ui: Ui) -> Result<Outcome> {
     let desk = Desk::open(config, options, ui)?;
     let mut state = desk.project.state()?;
-    let (dataset, channel) = (&config.dataset, &config.channel);
-    let read = |state| {
-        EdgeHead::read(&desk.edge, dataset, channel, &desk.chain, state, options.new_log)
-    };
-    let at = read(&state)?;
+    let channel = &config.channel;
+    let at = EdgeHead::read(&desk.edge, config, &desk.chain, &state, options.new_log)?;
     state.trust = Some(remember(&at.trust));
     if at.channel(channel) == Some(&desk.channel) && at.pointer.is_some() {
         desk.record(&mut state)?;
@@ -91,9 +91,8 @@ pub fn publish(config: &Config, options: &Options, ui: Ui) -> Result<Outcome> {
     desk.check_place(&at)?;
     desk.upload_trust_roots()?;
     let uploaded = desk.upload()?;
-    let rehearsed =
-        rehearse(&desk.project, &options.edge_url, &desk.channel, &desk.build, ui)
-            .map_err(|failure| failure.within("the candidate was not restored, nothing is signed"))?;
+    let rehearsed = rehearse(&desk.project, &options.edge_url, &desk.channel, &desk.build, ui)
+        .map_err(|failure| failure.within("the candidate was not restored, nothing is signed"))?;
     let (outcome, trust) = desk.release(&at, uploaded, rehearsed)?;
     state.trust = Some(remember(&trust));
     desk.record(&mut state)?;
@@ -121,6 +120,12 @@ impl<'a> Desk<'a> {
 
     /// Whether the build comes after what the edge stands at.
     fn check_place(&self, at: &EdgeHead) -> Result<()> {
+        let (known, there) = (self.newest_root().root.version, at.trust.root().version);
+        if there > known {
+            let message = format!("the edge is at trust root {there}, trust/ ends at {known}");
+            return Err(Failure::conflict(message)
+                .next(format!("get trust/{there}.bin from whoever signed it")));
+        }
         let Some(stands) = at.channel(&self.config.channel) else { return Ok(()) };
         let (built, there) = (self.channel.version, stands.version);
         let advice = "run `packice build --after-edge`, then publish again";
@@ -145,7 +150,7 @@ impl<'a> Desk<'a> {
                 self.edge.put(&path, &loaded.bytes, &Condition::Always)?;
                 continue;
             }
-            let there = self.edge.get(&path, packice_core::limits::MAX_TRUST_ROOT_LEN)?;
+            let there = self.edge.get(&path, MAX_TRUST_ROOT_LEN)?;
             if there.is_none_or(|there| there.bytes != loaded.bytes) {
                 let message = format!("the edge has another trust root {}", loaded.root.version);
                 return Err(Failure::conflict(message)
@@ -174,14 +179,12 @@ impl<'a> Desk<'a> {
         let frontier = at.frontier()?;
         let grown = grow(&frontier, &entry);
         let open = fetch_tiles(&self.edge, &open_tiles(frontier.size()))?;
-        for (tile, bytes) in grow_tiles(frontier.size(), &open, &entry)? {
-            self.edge.put(&format!("log/{}", tile.path()), &bytes, &Condition::Always)?;
-        }
+        let tiles = grow_tiles(frontier.size(), &open, &entry)?;
         let newest = &self.newest_root().root;
         let checkpoint = sign_checkpoint(&newest.origin, grown.at, &[*self.release.seed()]);
         let signed = SignedPart {
             checkpoint: checkpoint.encode().into_bytes(),
-            trust_chain: self.chain.iter().map(|loaded| loaded.bytes.clone()).collect(),
+            trust_chain: self.carried_chain(),
             head: entry,
             inclusion: grown.inclusion,
         };
@@ -189,7 +192,14 @@ impl<'a> Desk<'a> {
         let inlined = objects.len() as u64;
         let bytes = assemble(signed, objects)?;
         let trust = self.check_own(at, &bytes)?;
-        self.move_pointer(at, &bytes)?;
+        let pointer_move = Move {
+            channel: &self.channel.name,
+            version: self.channel.version,
+            before: at.pointer.as_ref(),
+            tiles: &tiles,
+            bootstrap: &bytes,
+        };
+        pointer_move.perform(&self.edge)?;
         let outcome = Outcome {
             channel: self.channel.name.clone(),
             version: self.channel.version.0,
@@ -222,6 +232,12 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// The trust roots that a bootstrap carries: the last ones, as many as it may.
+    fn carried_chain(&self) -> Vec<Vec<u8>> {
+        let skipped = self.chain.len().saturating_sub(MAX_TRUST_CHAIN);
+        self.chain.iter().skip(skipped).map(|loaded| loaded.bytes.clone()).collect()
+    }
+
     fn newest_root(&self) -> &LoadedTrustRoot {
         // `read_chain` gives at least one.
         &self.chain[self.chain.len() - 1]
@@ -241,27 +257,6 @@ impl<'a> Desk<'a> {
             }
             Offer::Unchanged => Err(Failure::internal("the new head says nothing new")),
         }
-    }
-
-    fn move_pointer(&self, at: &EdgeHead, bytes: &[u8]) -> Result<()> {
-        let path = format!("bootstrap/{}", self.channel.name);
-        let condition = match &at.pointer {
-            Some(pointer) => Condition::Matches(pointer.etag.clone()),
-            None => Condition::Absent,
-        };
-        if self.edge.put(&path, bytes, &condition)? != Put::Refused {
-            return Ok(());
-        }
-        // An answer that was lost on its way looks like a lost race.
-        let there = read_pointer(&self.edge, &self.channel.name)?;
-        if there.is_some_and(|there| there.bytes == bytes) {
-            return Ok(());
-        }
-        let message = format!(
-            "someone else moved channel '{}' first; nothing of version {} is visible",
-            self.channel.name, self.channel.version,
-        );
-        Err(Failure::conflict(message).next("run `packice build --after-edge`, then publish again"))
     }
 
     fn record(&self, state: &mut crate::project::State) -> Result<()> {

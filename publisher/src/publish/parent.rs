@@ -19,7 +19,7 @@ pub fn read_parent(config: &Config, edge_url: &str) -> Result<(u64, Option<Paren
     let mut state = project.state()?;
     let chain = read_chain(&config.trust_dir)?;
     let edge = Edge::new(edge_url, &config.dataset, None);
-    let at = EdgeHead::read(&edge, &config.dataset, &config.channel, &chain, &state, false)?;
+    let at = EdgeHead::read(&edge, config, &chain, &state, false)?;
     state.trust = Some(remember(&at.trust));
     let channels = at.head().map(|head| head.channels.as_slice()).unwrap_or_default();
     for channel in channels {

@@ -66,7 +66,12 @@ pub fn objects_of(build: &Build) -> Result<Vec<WireObject>> {
 }
 
 /// Uploads the objects that the edge lacks; the bar counts bytes, those that are there too.
-pub fn upload(edge: &Edge, build: &Build, list: &[WireObject], bar: &ProgressBar) -> Result<Uploaded> {
+pub fn upload(
+    edge: &Edge,
+    build: &Build,
+    list: &[WireObject],
+    bar: &ProgressBar,
+) -> Result<Uploaded> {
     let next = AtomicUsize::new(0);
     let sent = Mutex::new(Uploaded { objects: list.len() as u64, ..Uploaded::default() });
     let failed: Mutex<Option<Failure>> = Mutex::new(None);

@@ -1,0 +1,160 @@
+//! The native light client against static mirrors on loopback.
+
+mod common;
+
+use common::mirror::{Mirror, signed_project};
+use common::{Project, assert_fails, assert_success, lines, read};
+use serde_json::{Value, json};
+
+fn sync(project: &Project, mirrors: &[&Mirror]) -> std::process::Output {
+    let mut args = vec!["sync", "--json"];
+    for mirror in mirrors {
+        args.extend(["--source", &mirror.url]);
+    }
+    project.run(&args)
+}
+
+#[test]
+fn syncs_reads_and_verifies() {
+    let (project, files) = signed_project(Project::new().with_dictionary(), &lines(4000), true);
+    let mirror = Mirror::start(files);
+    let out = sync(&project, &[&mirror]);
+    assert_success(&out);
+    let report: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!((&report["records"], &report["version"]), (&json!(4000), &json!(1)));
+    assert_eq!(report["collections"][0]["complete"], json!(true));
+
+    // From here on the store alone must do.
+    let nowhere = ["--source", "http://127.0.0.1:9"];
+    let verified = project.json(&["verify"]);
+    assert_eq!(verified["records"], json!(4000));
+    let get = project.run(&[&["get", "tokens", "key-000123"], &nowhere[..]].concat());
+    assert_success(&get);
+    assert!(String::from_utf8_lossy(&get.stdout).contains("\"n\":123"));
+    let absent = project.run(&[&["get", "tokens", "key"], &nowhere[..]].concat());
+    assert!(assert_fails(&absent, 7).contains("proven absent"));
+    let prefix = ["range", "tokens", "--prefix", "key-0012"];
+    let range = project.run(&[&prefix[..], &nowhere[..]].concat());
+    assert_success(&range);
+    let text = String::from_utf8_lossy(&range.stdout).into_owned();
+    let keys: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["key"].clone())
+        .collect();
+    let expected: Vec<Value> = (1200..1300).map(|i| json!(format!("key-{i:06}"))).collect();
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn a_lazy_read_fetches_little() {
+    let (project, files) = signed_project(Project::new(), &lines(40_000), true);
+    let whole: usize = files.values().map(Vec::len).sum();
+    let mirror = Mirror::start(files);
+    let get = project.run(&["get", "tokens", "key-012345", "--source", &mirror.url]);
+    assert_success(&get);
+    let held: u64 = walk(&project.path(".packice/store/test-set"));
+    assert!(held * 4 < whole as u64, "{held} of {whole} bytes were stored");
+}
+
+/// Records that do not compress: 128 bytes of a hash in each.
+fn random_lines(count: u32) -> Vec<String> {
+    let text = |i: u32| {
+        let mut hash = [0u8; 128];
+        blake3::Hasher::new().update(&i.to_le_bytes()).finalize_xof().fill(&mut hash);
+        format!("{{\"id\":\"key-{i:06}\",\"v\":\"{}\"}}", packice_core::types::hex(&hash))
+    };
+    (0..count).map(text).collect()
+}
+
+#[test]
+fn a_sync_that_broke_off_goes_on_where_it_was() {
+    let (project, files) = signed_project(Project::new(), &random_lines(24_000), true);
+    let bundles: Vec<&String> = files.keys().filter(|path| path.starts_with("bundle/")).collect();
+    assert!(bundles.len() > 1, "{} bundles", bundles.len());
+    let mut partial = files.clone();
+    partial.remove(bundles[0]);
+    assert_fails(&sync(&project, &[&Mirror::start(partial)]), 5);
+
+    let stored = names_in(&project.path(".packice/store/test-set/bundle"));
+    assert!(!stored.is_empty());
+    let whole = Mirror::start(files.clone());
+    let out = sync(&project, &[&whole]);
+    assert_success(&out);
+    let report: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!(report["bundles_reused"], json!(stored.len()));
+    let mut asked = whole.asked();
+    asked.retain(|path| path.starts_with("bundle/"));
+    assert_eq!(asked.len(), bundles.len() - stored.len());
+    let again = stored.iter().filter(|name| asked.contains(&format!("bundle/{name}"))).count();
+    assert_eq!(again, 0, "a stored bundle was fetched again");
+    assert_success(&project.run(&["verify"]));
+}
+
+fn names_in(dir: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).expect("listed").flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Bytes of all files under a directory.
+fn walk(dir: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(dir).expect("listed").flatten();
+    entries
+        .map(|entry| match entry.path().is_dir() {
+            true => walk(&entry.path()),
+            false => entry.metadata().map_or(0, |metadata| metadata.len()),
+        })
+        .sum()
+}
+
+#[test]
+fn a_lying_mirror_is_named_and_an_honest_one_serves() {
+    let (project, files) = signed_project(Project::new(), &lines(4000), true);
+    let honest = Mirror::start(files.clone());
+    let lying = Mirror::start(files);
+    lying.change("bundle/", |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    });
+    let alone = sync(&project, &[&lying]);
+    let said = assert_fails(&alone, 4);
+    assert!(said.contains("verification"), "{said}");
+
+    let both = sync(&project, &[&lying, &honest]);
+    assert_success(&both);
+    let report: Value = serde_json::from_slice(&both.stdout).expect("JSON");
+    assert_eq!(report["records"], json!(4000));
+    let faults = report["faults"].as_array().expect("faults");
+    assert!(faults.iter().all(|fault| fault["source"] == json!(lying.url)), "{faults:?}");
+    assert_eq!(project.json(&["verify"])["records"], json!(4000));
+}
+
+#[test]
+fn a_damaged_store_is_found_and_repaired() {
+    let (project, files) = signed_project(Project::new(), &lines(4000), true);
+    let mirror = Mirror::start(files);
+    assert_success(&sync(&project, &[&mirror]));
+    let dir = project.path(".packice/store/test-set/bundle");
+    let bundle =
+        std::fs::read_dir(&dir).expect("listed").flatten().next().expect("a bundle").path();
+    let mut bytes = read(&bundle);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&bundle, bytes).expect("written");
+    let said = assert_fails(&project.run(&["verify"]), 4);
+    assert!(said.contains("does not have the hash it is named by"), "{said}");
+    assert!(said.contains("--repair"), "{said}");
+    assert_success(&project.run(&["verify", "--repair", "--source", &mirror.url]));
+    assert_success(&project.run(&["verify"]));
+}
+
+#[test]
+fn without_a_source_or_a_trust_root_it_says_what_to_do() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let project = Project { dir };
+    let said = assert_fails(&project.run(&["sync"]), 2);
+    assert!(said.contains("--trust FILE"), "{said}");
+    let (project, files) = signed_project(Project::new(), &lines(10), true);
+    drop(files);
+    let said = assert_fails(&project.run(&["verify"]), 7);
+    assert!(said.contains("packice sync"), "{said}");
+}
