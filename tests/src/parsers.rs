@@ -128,6 +128,18 @@ impl Kind {
         }
     }
 
+    /// Its name in file names.
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+
     /// The frozen bytes that it takes.
     pub fn seeds(self) -> Vec<Vec<u8>> {
         let (format, names) = self.vectors();

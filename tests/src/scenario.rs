@@ -6,7 +6,7 @@
 //! maps: each version's records.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use packice_core::engine::io::{
@@ -14,9 +14,10 @@ use packice_core::engine::io::{
     UnknownReason,
 };
 use packice_core::engine::{Command, Event, Input};
+use packice_core::format::layout::Page;
 use packice_core::hash;
 use packice_core::tree::proof;
-use packice_core::types::Version;
+use packice_core::types::{Version, WireName};
 
 use crate::publication::{Publication, Spec, numbered_record};
 use crate::shell::{Rule, Shell, Source};
@@ -129,6 +130,14 @@ fn liar(seed: u64, stale: Publication) -> Rule {
     })
 }
 
+/// The frames of every layout that was ever published.
+fn frame_names(publication: &Publication) -> BTreeSet<WireName> {
+    let layouts = publication.files.iter().filter(|(path, _)| path.starts_with("layout/"));
+    let pages = layouts.filter_map(|(_, bytes)| Page::parse(bytes).ok());
+    let bundles = pages.flat_map(|page| page.bundles);
+    bundles.flat_map(|bundle| bundle.frames).map(|frame| frame.name).collect()
+}
+
 /// A read that was asked and not answered yet.
 #[derive(Clone, Debug)]
 enum Question {
@@ -144,6 +153,8 @@ struct World {
     /// The records of each version, from version 1.
     versions: Vec<Vec<Spec>>,
     manifests: Vec<packice_core::format::manifest::Manifest>,
+    /// The wire names of all frames of all versions.
+    frames: BTreeSet<WireName>,
     shell: Shell,
     open: Vec<(ReadId, Question)>,
     /// The newest version that a sync said to hold.
@@ -175,11 +186,13 @@ impl World {
         let manifests = publication.manifest.iter().cloned().collect();
         let mut shell = Shell::new(&publication, Self::sources(&setup, &publication, &publication));
         shell.piece = Self::piece(&setup);
+        let frames = frame_names(&publication);
         Self {
             first: publication.clone(),
             publication,
             versions,
             manifests,
+            frames,
             shell,
             open: Vec::new(),
             held: Version(0),
@@ -300,6 +313,7 @@ impl World {
         self.versions.push(specs(self.setup.seed, next));
         self.publication.publish(self.versions.last().expect("a version"));
         self.manifests.extend(self.publication.manifest.clone());
+        self.frames = frame_names(&self.publication);
         self.shell.sources = Self::sources(&self.setup, &self.publication, &self.first);
     }
 
@@ -395,10 +409,7 @@ impl World {
                 }
                 StoreKey::Frame(name) => {
                     assert_eq!(hash::wire_name(row), *name, "{key:?}");
-                    let bundles = self.publication.files.iter();
-                    let mut bundles = bundles.filter(|(path, _)| path.starts_with("bundle/"));
-                    let known = bundles.any(|(_, body)| body.windows(row.len()).any(|w| w == row));
-                    assert!(known, "{key:?} is nobody's");
+                    assert!(self.frames.contains(name), "{key:?} is nobody's");
                 }
             }
         }

@@ -14,6 +14,9 @@ use crate::publication::{Publication, channel, dataset};
 /// What a source does with a body before it serves it; `None` is no answer at all.
 pub type Rule = Box<dyn Fn(&str, Vec<u8>) -> Result<Vec<u8>, FetchFailure>>;
 
+/// A key and its value.
+pub type Record = (Vec<u8>, Vec<u8>);
+
 /// A place to fetch from.
 pub struct Source {
     files: BTreeMap<String, Vec<u8>>,
@@ -300,12 +303,12 @@ impl Shell {
     }
 
     /// Reads a whole collection, page by page.
-    pub fn range(&mut self, collection: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub fn range(&mut self, collection: &str) -> Vec<Record> {
         self.try_range(collection).unwrap_or_else(|other| panic!("a range answered {other:?}"))
     }
 
     /// As [`Self::range`]; an answer that is no page comes back.
-    pub fn try_range(&mut self, collection: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Answer> {
+    pub fn try_range(&mut self, collection: &str) -> Result<Vec<Record>, Answer> {
         let mut all = Vec::new();
         let mut query = RangeQuery {
             collection: collection.into(),

@@ -40,7 +40,7 @@ fn cases(count: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(100))]
+    #![proptest_config(cases(250))]
 
     #[test]
     fn whatever_happens_answers_are_true_and_a_sync_completes(setup in setup()) {
@@ -49,7 +49,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(12))]
+    #![proptest_config(cases(25))]
 
     #[test]
     fn the_same_inputs_give_the_same_outputs(setup in setup()) {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use crate::build::bindgen::Effort;
-use crate::build::{edge, npm};
+use crate::build::{edge, npm, parity};
 use crate::shop::Shop;
 use crate::step::{self, Reported, Step};
 use crate::{data, demo, size, tidy, toolchain};
@@ -139,6 +139,7 @@ fn e2e(shop: &mut Shop, args: &Args) -> Result<Count> {
     let chromium = toolchain::ensure_chromium(shop, !args.no_install)?;
     let package = npm::build(shop, Effort::Ship)?;
     edge::build(shop, Effort::Ship)?;
+    let parity = parity::build(shop)?;
     let packice = demo::build_publisher(shop)?;
     let data = data::write_all(shop, "http://127.0.0.1:8787")?;
 
@@ -156,6 +157,7 @@ fn e2e(shop: &mut Shop, args: &Args) -> Result<Count> {
     node.args(&files);
     node.env("PACKICE_CHROMIUM", chromium).env("PACKICE_BIN", packice);
     node.env("PACKICE_NPM", package).env("PACKICE_DATA", data);
+    node.env("PACKICE_PARITY", parity);
     let (ok, said) = step::tee(&mut node)?;
     let count = node_count(&said);
     ensure!(ok || count.failed > 0, "node --test failed to run");

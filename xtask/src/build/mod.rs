@@ -4,3 +4,4 @@ pub(crate) mod bindgen;
 pub(crate) mod edge;
 pub(crate) mod edge_shim;
 pub(crate) mod npm;
+pub(crate) mod parity;

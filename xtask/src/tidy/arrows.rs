@@ -15,6 +15,7 @@ const CRATES: &[(&str, Allowed)] = &[
     ("packice-edge", Allowed::Only(&["packice-core"])),
     ("packice-client", Allowed::Only(&["packice-core"])),
     ("packice-tests", Allowed::All),
+    ("packice-tests-wasm", Allowed::Only(&["packice-core"])),
     ("xtask", Allowed::All),
 ];
 
