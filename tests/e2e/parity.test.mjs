@@ -29,7 +29,8 @@ let encoder;
 
 before(async () => {
   wasm = await import(pathToFileURL(join(PARITY, 'packice_tests_wasm.js')));
-  await wasm.default({ module_or_path: await readFile(join(PARITY, 'packice_tests_wasm_bg.wasm')) });
+  const bytes = await readFile(join(PARITY, 'packice_tests_wasm_bg.wasm'));
+  await wasm.default({ module_or_path: bytes });
   formats = new Map();
   for (const file of await readdir(VECTORS)) {
     const json = JSON.parse(await readFile(join(VECTORS, file), 'utf8'));

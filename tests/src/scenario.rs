@@ -2,8 +2,8 @@
 //! must hold all the time. Driven by properties (tests/tests/properties.rs) and by the fuzzer
 //! (tests/fuzz).
 //!
-//! There are two sources: one honest, and one that draws a lie for each request. The oracle is a map of
-//! maps: each version's records.
+//! There are two sources: one honest, and one that draws a lie for each request. The oracle is a
+//! map of maps: each version's records.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};

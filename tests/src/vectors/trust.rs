@@ -283,7 +283,8 @@ fn log_vectors(log: &Releases) -> Format {
     Format {
         name: "log",
         spec: "docs/spec/log.md",
-        about: "Tiles of the release log (C2SP tlog-tiles) and an inclusion proof, from the leaf up.",
+        about: "Tiles of the release log (C2SP tlog-tiles) and an inclusion proof, \
+                from the leaf up.",
         vectors,
     }
 }
