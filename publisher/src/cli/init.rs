@@ -1,13 +1,14 @@
 //! `packice init`: keys, the first trust root and packice.toml. It never overwrites.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use packice_core::types::Name;
 use serde_json::json;
 
 use super::args::{Cli, InitArgs};
 use crate::config::{Config, edge_url};
+use crate::edge::TOKEN_ENV;
 use crate::failure::{Failure, Result, on_file};
 use crate::keys::{Key, RELEASE_KEY_ENV, ROOT_KEY_ENV};
 use crate::trust_store;
@@ -52,6 +53,7 @@ pub(super) fn run(cli: &Cli, args: &InitArgs, ui: Ui) -> Result<()> {
 
     let root = make_key(ROOT_KEY_ENV, &config.root_key)?;
     let release = make_key(RELEASE_KEY_ENV, &config.release_key)?;
+    let token = make_token(&config.release_key.with_file_name("publish.token"))?;
     let trust = trust_store::first_trust_root(&dataset, &origin, &root.key, &release.key);
     trust_store::parse(&trust)?;
     create_dir(&config.trust_dir)?;
@@ -67,8 +69,9 @@ pub(super) fn run(cli: &Cli, args: &InitArgs, ui: Ui) -> Result<()> {
         "release_key": {
             "public": packice_core::types::hex(&release.key.public()), "from": release.from,
         },
+        "publish_token_hash": token.entry(&dataset),
     });
-    ui.result(&next_steps(path, &config, &trust_path, [&root, &release]), &json);
+    ui.result(&next_steps(path, &config, &trust_path, [&root, &release], &token), &json);
     Ok(())
 }
 
@@ -99,6 +102,34 @@ fn make_key(variable: &'static str, path: &Path) -> Result<NewKey> {
     Ok(NewKey { key, from: "new file" })
 }
 
+/// The token that publishing needs, and the file that it was written to, if any.
+struct NewToken {
+    hash: String,
+    file: Option<PathBuf>,
+}
+
+impl NewToken {
+    /// What the edge's secret lists for it.
+    fn entry(&self, dataset: &Name) -> String {
+        format!("{dataset}={}", self.hash)
+    }
+}
+
+/// The environment's token, or a new one in a new file that only its owner can read.
+fn make_token(path: &Path) -> Result<NewToken> {
+    let hash = |token: &str| blake3::hash(token.trim().as_bytes()).to_hex().to_string();
+    if let Ok(token) = std::env::var(TOKEN_ENV) {
+        return Ok(NewToken { hash: hash(&token), file: None });
+    }
+    refuse_existing(path)?;
+    if let Some(dir) = path.parent() {
+        create_dir(dir)?;
+    }
+    Key::random()?.write_new(path)?;
+    let token = std::fs::read_to_string(path).map_err(on_file("read", path))?;
+    Ok(NewToken { hash: hash(&token), file: Some(path.to_path_buf()) })
+}
+
 fn refuse_existing(path: &Path) -> Result<()> {
     if path.exists() {
         let message = format!("{} is there already; init never overwrites", path.display());
@@ -122,21 +153,37 @@ fn write_ignore(dir: &Path) -> Result<()> {
     if path.exists() { Ok(()) } else { write_new(&path, b"/.packice/\n/keys/\n") }
 }
 
-fn next_steps(path: &Path, config: &Config, trust: &Path, keys: [&NewKey; 2]) -> String {
+fn next_steps(
+    path: &Path,
+    config: &Config,
+    trust: &Path,
+    keys: [&NewKey; 2],
+    token: &NewToken,
+) -> String {
     let mut text = format!("wrote {}\nwrote {}\n", path.display(), trust.display());
     for (key, file) in keys.iter().zip([&config.root_key, &config.release_key]) {
         if key.from == "new file" {
             text.push_str(&format!("wrote {} (only you can read it)\n", file.display()));
         }
     }
+    let publish = match &token.file {
+        None => String::from("packice publish"),
+        Some(file) => {
+            text.push_str(&format!("wrote {} (only you can read it)\n", file.display()));
+            format!("packice publish --token-file {}", file.display())
+        }
+    };
     let input = config.collections.first().map(|c| c.input.display().to_string());
     text.push_str(&format!(
         "\nNext:
   1. Move {root} to a safe place: only a new trust root needs it.
   2. Put one JSON object on each line of {input}.
   3. packice build
-  4. PACKICE_TOKEN=… packice publish
-  5. Embed {trust} in your wallet: it is all that its client trusts.",
+  4. Let the edge know you. Its secret PUBLISH_TOKEN_HASHES lists, separated by commas:
+     {entry}
+  5. {publish}
+  6. Embed {trust} in your wallet: it is all that its client trusts.",
+        entry = token.entry(&config.dataset),
         root = config.root_key.display(),
         input = input.unwrap_or_default(),
         trust = trust.display(),
