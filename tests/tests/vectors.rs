@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use packice::build::compress::FrameEncoder;
 use packice_core::frame::Decoder;
 use packice_core::hash;
 use packice_core::types::WireName;
@@ -96,5 +97,19 @@ fn no_file_is_left_over() {
         let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
         // The edge's own, made by its tests.
         assert!(made.contains_key(&name) || name == "edge-log.json", "{name} is made by nothing");
+    }
+}
+
+#[test]
+fn the_publisher_compresses_as_the_vectors_were_made() {
+    let mut plain = Vec::new();
+    for i in 0..2000u32 {
+        plain.extend_from_slice(format!("{{\"id\":{i},\"twice\":{}}}", 2 * i).as_bytes());
+    }
+    let dictionary: Vec<u8> = plain.iter().copied().take(3000).collect();
+    for dictionary in [None, Some(dictionary.as_slice())] {
+        let mut publisher = FrameEncoder::new(dictionary).expect("an encoder");
+        let wire = publisher.encode(&plain).expect("a frame");
+        assert_eq!(encoder::Pinned::default().compress(&plain, dictionary), wire);
     }
 }
