@@ -20,7 +20,7 @@ use packice_core::types::{Name, ObjectRef};
 
 use crate::config::Config;
 use crate::edge::{Condition, Edge};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::{Key, RELEASE_KEY_ENV};
 use crate::project::{Build, Project, Published};
 use crate::trust_store::{LoadedTrustRoot, read_chain};
@@ -92,7 +92,7 @@ pub fn publish(config: &Config, options: &Options, ui: Ui) -> Result<Outcome> {
     desk.upload_trust_roots()?;
     let uploaded = desk.upload()?;
     let rehearsed = rehearse(&desk.project, &options.edge_url, &desk.channel, &desk.build, ui)
-        .map_err(|failure| failure.within("the candidate was not restored, nothing is signed"))?;
+        .map_err(not_restored)?;
     let (outcome, trust) = desk.release(&at, uploaded, rehearsed)?;
     state.trust = Some(remember(&trust));
     desk.record(&mut state)?;
@@ -280,6 +280,18 @@ impl<'a> Desk<'a> {
             inlined: 0,
         }
     }
+}
+
+/// A rehearsal that failed; the client's own advice, another source, is none for a publisher.
+fn not_restored(failure: Failure) -> Failure {
+    let failure = failure.within("the candidate was not restored, nothing is signed");
+    if failure.kind != Kind::Verification {
+        return failure;
+    }
+    failure.next(
+        "the edge, or a proxy before it, serves other bytes than were uploaded: remove them there, \
+         then publish again",
+    )
 }
 
 /// The release key must be one that the newest trust root names, and be enough alone.
