@@ -10,7 +10,8 @@
 //   the marks `{ opened, firstVerified, complete }` in ms since open() was called, null until
 //   reached. `marks` is live; after "Forget local data" ask again.
 // * On <html>: `data-phase` ("none" before a choice, then the Phase of the chosen data set),
-//   `data-set`, `data-version`, `data-stored`, `data-running`, `data-error` (the stable code).
+//   `data-set`, `data-version`, `data-stored`, `data-running`, `data-synced` (a sync ended well
+//   since the set was chosen), `data-error` (the stable code).
 // * `#lookup-result[data-answer]` is present, absent, unknown, busy or error.
 //   Buttons: #sync #cancel #reload #forget #show-proof #browse-show #browse-next.
 
@@ -111,13 +112,14 @@ function brief({ status: held, phase, running, error, dataset }) {
 }
 
 /** @param {Session} session what drivers read, at once and not with the next frame */
-function mirror({ config, phase, status: held, running, error }) {
+function mirror({ config, phase, status: held, running, synced, error }) {
   const root = document.documentElement.dataset;
   root.set = config.id;
   root.phase = phase;
   root.version = held?.version == null ? "" : String(held.version);
   root.stored = String(held?.stored === true);
   root.running = String(running);
+  root.synced = String(synced);
   root.error = error?.code ?? "";
 }
 

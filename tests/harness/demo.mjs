@@ -44,21 +44,26 @@ function servePage(config, sets) {
   });
 }
 
-/** Waits until the page says that the set is synced; throws with its own words if it fails. */
+/**
+ * Waits until the page says that a sync ended well; throws with its own words if it fails. A page
+ * that opens a stored set is complete before its sync begins, so its end is what is waited for.
+ */
 async function synced(page, errors) {
   const ended = () => {
-    const { phase, error } = document.documentElement.dataset;
-    return phase === 'complete' || Boolean(error);
+    const { running, synced, error } = document.documentElement.dataset;
+    if (error) return { error };
+    return running === 'false' && synced === 'true' ? {} : null;
   };
   const words = async () => {
     const log = await page.locator('#log').innerText();
     return [...errors, log.replaceAll('\n', ' ')].join('; ');
   };
-  await page.waitForFunction(ended, null, { timeout: SYNC_MS_MAX }).catch(async (error) => {
+  const waited = page.waitForFunction(ended, null, { timeout: SYNC_MS_MAX });
+  const end = await waited.catch(async (error) => {
     throw new Error(`the sync did not end: ${error.message}; the page says: ${await words()}`);
   });
-  const { phase, error } = await page.evaluate(() => ({ ...document.documentElement.dataset }));
-  if (phase !== 'complete') throw new Error(`the sync failed: ${error}: ${await words()}`);
+  const { error } = await end.jsonValue();
+  if (error) throw new Error(`the sync failed: ${error}: ${await words()}`);
 }
 
 /** Looks the first sample up as a visitor does, with its proof; throws unless it is found. */
