@@ -289,8 +289,8 @@ fn not_restored(failure: Failure) -> Failure {
         return failure;
     }
     failure.next(
-        "the edge, or a proxy before it, serves other bytes than were uploaded: remove them there, \
-         then publish again",
+        "the edge, or a proxy before it, serves other bytes than were uploaded: remove them there \
+         and from its caches, then publish again",
     )
 }
 
