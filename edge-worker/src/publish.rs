@@ -35,6 +35,10 @@ impl Edge {
                 upload::check_name(name, &body)?;
                 // The name is the content: whoever came before wrote the same bytes.
                 let put = store.put(&resource.key(), body, &Swap::Create, None).await?;
+                if put.is_some() {
+                    // Bytes that were damaged in the store, and removed, may still be cached.
+                    self.forget(resource).await;
+                }
                 Ok(upload::written(resource, put.is_some(), &name.to_hex()))
             }
             Resource::Bootstrap { dataset, channel } => {
@@ -113,7 +117,7 @@ impl Edge {
         Ok(())
     }
 
-    /// Forgets what this data centre keeps of a pointer that moved.
+    /// Forgets what this data centre keeps of what was written anew.
     async fn forget(&self, resource: &Resource) {
         let url = self.url(resource);
         if let Err(error) = cache::forget(&url).await {

@@ -105,7 +105,7 @@ pub struct InitArgs {
 Examples:
   packice build
   packice build --after-edge        number the build after what the edge serves (for CI)
-  packice build --version 7 --memory '256 MiB'")]
+  packice build --set-version 7 --memory '256 MiB'")]
 pub struct BuildArgs {
     /// The version to build [default: one after the last one published from here]
     #[arg(
