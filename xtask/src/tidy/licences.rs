@@ -11,9 +11,6 @@ use super::metadata::Metadata;
 use crate::shop::Shop;
 use crate::step;
 
-/// The index that deny.toml allows, as cargo writes it.
-const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
-
 /// Every dependency has an allowed licence, comes from an allowed place, and is not banned.
 pub(super) fn check(shop: &Shop, metadata: &Metadata) -> Findings {
     let deny = shop.cargo().args(["deny", "--version"]).output();
@@ -26,6 +23,12 @@ pub(super) fn check(shop: &Shop, metadata: &Metadata) -> Findings {
     built_in(shop, metadata)
 }
 
+/// Cargo's default registry: where anyhow, which names no other, comes from.
+fn default_registry(metadata: &Metadata) -> Option<&String> {
+    let anyhow = metadata.packages.iter().find(|package| package.name == "anyhow")?;
+    anyhow.source.as_ref().filter(|source| source.starts_with("registry+"))
+}
+
 fn built_in(shop: &Shop, metadata: &Metadata) -> Findings {
     let text = std::fs::read_to_string(shop.path("deny.toml")).context("deny.toml is missing")?;
     let config: toml::Table = text.parse().context("deny.toml is not TOML")?;
@@ -33,10 +36,14 @@ fn built_in(shop: &Shop, metadata: &Metadata) -> Findings {
     let banned: BTreeSet<_> = names(config.get("bans"), "deny").into_iter().collect();
     let exceptions = exceptions(&config);
     let mut findings = Vec::new();
+    let registry = default_registry(metadata);
+    if registry.is_none() {
+        findings.push("anyhow, by which the default registry is known, is not there".into());
+    }
     for package in &metadata.packages {
         let Some(source) = &package.source else { continue };
         let shown = format!("{} {}", package.name, package.version);
-        if source != CRATES_IO {
+        if Some(source) != registry {
             findings.push(format!("{shown} comes from {source}"));
         }
         if banned.contains(package.name.as_str()) {
