@@ -106,7 +106,7 @@ fn serve(page: &mut std::process::Command, edge: &str) -> Result<()> {
     println!("the page: {}", server.url()?);
     println!("the edge: {edge}");
     println!("Ctrl-C ends both.");
-    server.wait()
+    server.wait().map(drop)
 }
 
 /// The publisher, optimised: it compresses.

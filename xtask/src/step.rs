@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -155,8 +155,12 @@ impl Server {
     }
 
     /// Waits until the server ends by itself (Ctrl-C reaches it too).
-    pub(crate) fn wait(&mut self) -> Result<()> {
-        self.child.wait().map(drop).context("waiting for the server")
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
+        // `Child::wait` closes a stdin that the child still has, and with it this server.
+        let open = self.child.stdin.take();
+        let status = self.child.wait().context("waiting for the server");
+        drop(open);
+        status
     }
 }
 
@@ -173,5 +177,20 @@ impl Drop for Server {
         // It did not end in time: nothing useful can be done about an error here.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_server_that_is_waited_for_keeps_its_stdin() {
+        // `timeout` ends a `cat` that still waits with 124; one whose stdin closed ends with 0.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo '{}'; timeout 0.3 cat; exit $?"]);
+        let status = Server::start(&mut shell).and_then(|mut server| server.wait());
+        assert_eq!(status.expect("the shell runs").code(), Some(124));
     }
 }
