@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::config::Collection;
 use crate::failure::{Failure, Result, on_file};
+use crate::mapping::Row;
 use crate::sort::{Sorted, Sorter};
 
 /// Longest line that is read; a record of the greatest value, escaped, is well below it.
@@ -55,7 +56,8 @@ pub fn read_source(
         if content.is_empty() {
             continue;
         }
-        let (key, value) = collection.mapping.record(content).map_err(at_line)?;
+        let row = Row::from_json(content).map_err(at_line)?;
+        let (key, value) = collection.mapping.record(row).map_err(at_line)?;
         sorter.push(&key, &value, line)?;
         progress(bytes);
     }

@@ -226,9 +226,11 @@ priority = {priority}
 lazy = {lazy}
 # One JSON object on each line, in any order.
 input = {input}
-# Fields in braces, nested ones as {{a.b}}. Each key comes once.
+# Fields in braces, nested ones as {{a.b}}. Filters change them: {{address|lower}}, and {{id|hex}},
+# {{id|base64}}, {{n|u32}}, {{n|u64}} (the greatest byte first) make bytes. Each key comes once.
 key = {key}
-# "*" stores the line less the fields of the key; a field's name stores that field.
+# "*" stores the record less the fields of the key; a field's name stores that field as JSON, and
+# with a filter, such as "data|hex", its bytes.
 value = {value}
 # Store the text of that field as it is, not as JSON.
 {value_text}
