@@ -19,15 +19,13 @@ function load(wasmUrl: string | undefined): Promise<unknown> {
 }
 
 async function fetchWasm(wasmUrl: string | undefined): Promise<WasmSource> {
+  // Bundlers look for exactly the second expression.
   const url = wasmUrl
-    ? new URL(wasmUrl, import.meta.url)
+    ? new URL(wasmUrl)
     : new URL("./packice_client_bg.wasm", import.meta.url);
-  if (url.protocol === "file:") {
-    // Node does not fetch files. The name is not a literal, so that no bundler looks for it.
-    const fs = "node:fs/promises";
-    const { readFile } = await import(/* @vite-ignore */ /* webpackIgnore: true */ fs);
-    return readFile(url) as Promise<BufferSource>;
-  }
+  // Node does not fetch files. Asked for this way, no bundler looks for the module.
+  const fs = url.protocol === "file:" && node.process?.getBuiltinModule?.("node:fs/promises");
+  if (fs) return fs.readFile(url);
   const response = await fetch(url);
   if (!response.ok) {
     const message = `the wasm file answered ${response.status}: set wasmUrl to where it is`;
@@ -35,6 +33,13 @@ async function fetchWasm(wasmUrl: string | undefined): Promise<WasmSource> {
   }
   return response;
 }
+
+/** What is used of Node, where this is Node. */
+const node = globalThis as {
+  process?: {
+    getBuiltinModule?(name: string): { readFile(url: URL): Promise<BufferSource> };
+  };
+};
 
 /** Serves one data set: the returned function takes requests, answers go to `send`. */
 export function serve(send: Send): (request: Request) => void {

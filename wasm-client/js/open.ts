@@ -3,7 +3,7 @@ import { DatasetHandle } from "./dataset.js";
 import { PackiceError, type WireError } from "./errors.js";
 import { databaseName, hostOptions, wasmUrl } from "./options.js";
 import { Caller, type Connect, type Reply, type Request } from "./rpc.js";
-import type { Dataset, DestroyOptions, OpenOptions } from "./types.js";
+import type { Dataset, DestroyOptions, OpenOptions, WorkerLike } from "./types.js";
 
 /** The module that serves requests in place. */
 export type HostModule = Pick<typeof import("./host.js"), "serve">;
@@ -33,15 +33,15 @@ export async function destroyWith(
 }
 
 /** A dedicated worker. */
-function worker(create: (() => Worker) | undefined): Connect {
+function worker(create: (() => WorkerLike) | undefined): Connect {
   return (receive, died) => {
     const worker = start(create);
-    worker.onmessage = (event: MessageEvent<Reply>) => receive(event.data);
-    worker.onerror = (event) => {
+    worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => receive(data));
+    worker.addEventListener("error", (event: ErrorEvent) => {
       event.preventDefault();
       died(deadWorker(event.message));
-    };
-    worker.onmessageerror = () => died(deadWorker("a message could not be read"));
+    });
+    worker.addEventListener("messageerror", () => died(deadWorker("a message could not be read")));
     return {
       send: (request) => worker.postMessage(request),
       end: () => worker.terminate(),
@@ -49,7 +49,7 @@ function worker(create: (() => Worker) | undefined): Connect {
   };
 }
 
-function start(create: (() => Worker) | undefined): Worker {
+function start(create: (() => WorkerLike) | undefined): WorkerLike {
   try {
     if (create) return create();
     // Bundlers look for exactly this expression.

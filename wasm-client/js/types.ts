@@ -8,6 +8,13 @@ export interface Source {
   name?: string;
 }
 
+/** What is used of a worker: a `Worker` is one. Of its own, so that types need no DOM. */
+export interface WorkerLike {
+  postMessage(message: unknown): void;
+  terminate(): void;
+  addEventListener(name: string, listener: (event: any) => void): void;
+}
+
 export interface OpenOptions {
   /** The data set's name, as its trust root has it. */
   dataset: string;
@@ -24,7 +31,7 @@ export interface OpenOptions {
    */
   run?: "worker" | "in-place";
   /** For bundlers that move files: starts the worker from `packice/worker`. */
-  createWorker?: () => Worker;
+  createWorker?: () => WorkerLike;
   /** Where the wasm file is, when it is not beside the module. */
   wasmUrl?: string | URL;
   /** The database's name; `"packice/{dataset}"` when left out. */
