@@ -3,6 +3,9 @@
 //! package-lock.json pins.
 //!
 //! Every value of the source ends up in exactly one record, and no value repeats its key.
+//!
+//! With `--syn` it is the synthetic set instead (`syn`), of any size, in
+//! `target/data/syn{records}`.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -13,14 +16,23 @@ use serde_json::{Map, Value, json};
 
 use crate::shop::Shop;
 use crate::step::Step;
+use crate::syn::{self, Syn};
+use crate::text;
 use crate::toolchain;
 
-/// Write the demo's data sets as JSON lines under target/data.
+/// Write the demo's data sets, or the synthetic one, as JSON lines under target/data.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The edge that each packice.toml names.
     #[arg(long, default_value = "http://127.0.0.1:8787")]
     edge: String,
+    /// Write the synthetic set of so many records instead: 100 bytes each.
+    #[arg(long, value_name = "RECORDS")]
+    syn: Option<u64>,
+    /// The version of the synthetic set: one record in a thousand changes with each.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "syn",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    version: u64,
 }
 
 /// One collection of a set, as packice.toml describes it.
@@ -53,8 +65,48 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The verb.
 pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
+    if let Some(records) = args.syn {
+        return write_syn(shop, records, args.version, &args.edge).map(drop);
+    }
     toolchain::ensure_node(shop)?;
     write_all(shop, &args.edge).map(drop)
+}
+
+/// Writes a version of the synthetic set that began with so many records, and returns its folder.
+/// Lines that a run before wrote are kept: they are always the same.
+pub(crate) fn write_syn(shop: &Shop, records: u64, version: u64, edge: &str) -> Result<PathBuf> {
+    let name = match version {
+        1 => format!("syn{records}"),
+        _ => format!("syn{records}-v{version}"),
+    };
+    let step = Step::start(format!("synthetic set {name}"));
+    let dir = shop.target.join("data").join(name);
+    std::fs::create_dir_all(&dir)?;
+    let config = format!(
+        "dataset = \"syn\"\nchannel = \"stable\"\n\n[edge]\nurl = \"{edge}\"\n\n\
+         [keys]\nrelease = \"keys/release.key\"\nroot = \"keys/root.key\"\n\n\
+         [[collection]]\nname = \"accounts\"\npriority = 1\nlazy = true\n\
+         input = \"accounts.jsonl\"\nkey = \"{{k|hex}}\"\nvalue = \"v|base64\"\n"
+    );
+    std::fs::write(dir.join("packice.toml"), config)?;
+    let set = Syn::new(records, version);
+    let (path, stamp) = (dir.join("accounts.jsonl"), dir.join("accounts.recipe"));
+    let recipe = syn::RECIPE.to_string();
+    if path.exists() && std::fs::read_to_string(&stamp).is_ok_and(|text| text == recipe) {
+        step.done("written before");
+        return Ok(dir);
+    }
+    let mut file = BufWriter::with_capacity(1 << 18, File::create(&path)?);
+    for id in set.ids() {
+        if let Some(value) = set.value(id) {
+            let key = blake3::Hash::from_bytes(syn::key(id)).to_hex();
+            writeln!(file, "{{\"k\":\"{key}\",\"v\":\"{}\"}}", text::base64(&value))?;
+        }
+    }
+    file.flush()?;
+    std::fs::write(stamp, recipe)?;
+    step.done(format!("{} records", set.len()));
+    Ok(dir)
 }
 
 /// Writes every set for an edge and returns the folder they are in.

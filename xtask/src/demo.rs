@@ -13,7 +13,7 @@ use crate::build::bindgen::Effort;
 use crate::build::{edge, npm};
 use crate::shop::Shop;
 use crate::step::{self, Server, Step};
-use crate::{data, toolchain};
+use crate::{data, text, toolchain};
 
 /// What a cold `get()` may cost: requests that wait for one another, and bytes with headers.
 const COLD_REQUESTS_MAX: u64 = 2;
@@ -172,22 +172,7 @@ fn publish(
     let trust = std::fs::read(project.join("trust/1.bin"))
         .context("`packice init` wrote no trust root (trust/1.bin)")?;
     step.done("");
-    Ok(Published { name, trust: base64(&trust), report })
-}
-
-/// RFC 4648 base64, which is how pages embed a trust root.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let at = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for digit in 0..4 {
-            let value = bits >> (18 - 6 * digit) & 63;
-            out.push(if digit > chunk.len() { '=' } else { char::from(DIGITS[value as usize]) });
-        }
-    }
-    out
+    Ok(Published { name, trust: text::base64(&trust), report })
 }
 
 /// Judges the browser's report, writes the figures, prints the summary.
@@ -244,18 +229,4 @@ fn finish(shop: &Shop, sets: &[Published], mut report: Value, started: Instant) 
         bail!("the demo failed: {}", failures.join("; "));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_as_in_rfc_4648() {
-        let pairs =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")];
-        for (plain, coded) in pairs {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
 }

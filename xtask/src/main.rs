@@ -12,7 +12,9 @@ mod shop;
 mod size;
 mod stamp;
 mod step;
+mod syn;
 mod test;
+mod text;
 mod tidy;
 mod toolchain;
 
@@ -42,7 +44,7 @@ enum Verb {
     Wasm(npm::Args),
     /// Build the edge worker into edge-worker/build
     EdgeBuild(edge::Args),
-    /// Write the demo's data sets as JSON lines under target/data
+    /// Write the demo's data sets, or the synthetic one, as JSON lines under target/data
     Data(data::Args),
     /// Measure the npm package: wasm and JavaScript as brotli, by part
     Size(size::Args),
