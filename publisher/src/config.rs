@@ -10,7 +10,7 @@ use packice_core::types::Name;
 use serde::Deserialize;
 
 use crate::failure::{Failure, Result, on_file};
-use crate::mapping::Mapping;
+use crate::input::{Format, Input, Place, Settings};
 use crate::text::parse_size;
 
 /// The file's usual name.
@@ -50,10 +50,8 @@ pub struct Collection {
     pub priority: u8,
     /// Whether single frames may be fetched for reads.
     pub lazy: bool,
-    /// The JSON lines.
-    pub input: PathBuf,
-    /// How a line becomes a record.
-    pub mapping: Mapping,
+    /// Where its records come from.
+    pub input: Input,
     /// How the tree is cut.
     pub params: Params,
     /// Which dictionary.
@@ -115,11 +113,18 @@ struct RawCollection {
     name: String,
     priority: Option<u8>,
     lazy: Option<bool>,
-    input: PathBuf,
-    key: String,
+    input: String,
+    format: Option<String>,
+    key: Option<String>,
     value: Option<String>,
     #[serde(default)]
     value_text: bool,
+    #[serde(default)]
+    json: Vec<String>,
+    columns: Option<Vec<String>>,
+    delimiter: Option<String>,
+    table: Option<String>,
+    query: Option<String>,
     leaf_target: Option<String>,
     frame_target: Option<String>,
     node_target: Option<String>,
@@ -162,6 +167,10 @@ impl Config {
             }
             collections.push(checked);
         }
+        if collections.iter().filter(|other| other.input.place == Place::Stdin).count() > 1 {
+            let message = "field 'input': two collections read standard input";
+            return Err(Failure::usage(message).next("give each of the others a file"));
+        }
         collections.sort_by(|a, b| a.name.cmp(&b.name));
         const DAY_MS: u64 = 86_400_000;
         let policy = Policy {
@@ -186,6 +195,28 @@ impl Config {
     /// The directory of builds, state and temporary files.
     pub fn work_dir(&self) -> PathBuf {
         self.dir.join(".packice")
+    }
+
+    /// Whether no input directory would publish a key, or the builds themselves.
+    pub fn check_directories(&self) -> Result<()> {
+        for collection in &self.collections {
+            let (Format::Directory, Place::Path(dir)) =
+                (&collection.input.format, &collection.input.place)
+            else {
+                continue;
+            };
+            // What is missing is named when it is read.
+            let Ok(inside) = dir.canonicalize() else { continue };
+            for private in [&self.release_key, &self.root_key, &self.work_dir()] {
+                if private.canonicalize().is_ok_and(|path| path.starts_with(&inside)) {
+                    let (name, dir) = (&collection.name, dir.display());
+                    let message = format!("collection '{name}': {dir} holds {}", private.display());
+                    return Err(Failure::usage(message)
+                        .next("it would be published: give the files a directory of their own"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The edge's URL, or what to do without one.
@@ -233,15 +264,26 @@ impl Collection {
             node_target: size("node_target", raw.node_target.as_deref(), usual.node_target)?,
         };
         check_params(&params)?;
-        let mapping = Mapping::new(&raw.key, raw.value.as_deref().unwrap_or("*"), raw.value_text)?;
+        let dictionary = dictionary(raw.dictionary.as_deref(), raw.priority)?;
+        let settings = Settings {
+            input: raw.input,
+            format: raw.format,
+            key: raw.key,
+            value: raw.value,
+            value_text: raw.value_text,
+            json: raw.json,
+            columns: raw.columns,
+            delimiter: raw.delimiter,
+            table: raw.table,
+            query: raw.query,
+        };
         Ok(Self {
             name: name("name", &raw.name)?,
             priority: raw.priority.unwrap_or(1),
             lazy: raw.lazy.unwrap_or(false),
-            input: dir.join(raw.input),
-            mapping,
+            input: settings.check(dir)?,
             params,
-            dictionary: dictionary(raw.dictionary.as_deref(), raw.priority)?,
+            dictionary,
         })
     }
 }
@@ -326,7 +368,7 @@ mod tests {
         assert_eq!(config.release_key, Path::new("p/keys/release.key"));
         let tokens = &config.collections[0];
         assert_eq!(tokens.params, Params::default());
-        assert_eq!(tokens.input, Path::new("p/tokens.jsonl"));
+        assert_eq!(tokens.input.place, Place::Path("p/tokens.jsonl".into()));
         assert_eq!(tokens.dictionary, DictionaryChoice::Auto);
     }
 

@@ -21,8 +21,8 @@ use packice_core::types::{ObjectKind, ObjectRef, Version, WireName};
 
 use crate::config::{Collection, Config, DictionaryChoice};
 use crate::failure::{Failure, Result, on_file};
+use crate::input::Source;
 use crate::project::Project;
-use crate::reader::{Source, read_source};
 use crate::sort::Sorted;
 use crate::ui::Ui;
 use compress::FrameEncoder;
@@ -66,6 +66,7 @@ pub fn build(config: &Config, options: &Options, ui: Ui) -> Result<Report> {
         let advice = "add a [[collection]] to packice.toml";
         return Err(Failure::usage("there is no collection to build").next(advice));
     }
+    config.check_directories()?;
     let project = Project::new(config.work_dir());
     let target = project.build_dir(options.version);
     let staging = project.builds_dir().join(format!(".building-{}", std::process::id()));
@@ -213,11 +214,11 @@ fn report_on(
 }
 
 fn read(collection: &Collection, options: &Options, project: &Project, ui: Ui) -> Result<Source> {
-    let len = std::fs::metadata(&collection.input).map_or(0, |metadata| metadata.len());
-    let bar = ui.bytes_bar("read", len);
+    let bar = ui.bytes_bar("read", collection.input.size_hint());
     bar.set_message(collection.name.to_string());
     let progress = |bytes: u64| bar.set_position(bytes);
-    let source = read_source(collection, &project.temporary_dir(), options.memory, &progress);
+    let (name, spill) = (&collection.name, project.temporary_dir());
+    let source = collection.input.read(name, &spill, options.memory, &progress);
     bar.finish_and_clear();
     source
 }

@@ -62,6 +62,9 @@ pub enum Verb {
 Examples:
   packice init --dataset solana-tokens --edge https://edge.example.org
   packice init --dataset tokens --input tokens.jsonl --key '{chainId}/{address}' --lazy
+  packice init --dataset tokens --input tokens.csv --key '{chain}/{address|lower}'
+  packice init --dataset heads --input chain.sqlite --table headers --key '{height|u64}' --value raw
+  packice init --dataset site --collection files --input public/
   PACKICE_ROOT_KEY=… PACKICE_RELEASE_KEY=… packice init --dataset tokens --non-interactive")]
 pub struct InitArgs {
     /// The data set's name: 1 to 63 of a-z, 0-9 and '-'
@@ -76,9 +79,13 @@ pub struct InitArgs {
     /// The first collection's name
     #[arg(long, default_value = "records")]
     pub collection: String,
-    /// The first collection's JSON lines [default: {collection}.jsonl]
-    #[arg(long, value_name = "FILE")]
+    /// The first collection's records: x.jsonl, x.csv, x.sqlite or a directory
+    /// [default: {collection}.jsonl]
+    #[arg(long, value_name = "PATH")]
     pub input: Option<PathBuf>,
+    /// The table of a SQLite input [default: {collection}]
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
     /// The first collection's key template
     #[arg(long, value_name = "TEMPLATE", default_value = "{key}")]
     pub key: String,
@@ -105,7 +112,14 @@ pub struct InitArgs {
 Examples:
   packice build
   packice build --after-edge        number the build after what the edge serves (for CI)
-  packice build --set-version 7 --memory '256 MiB'")]
+  packice build --set-version 7 --memory '256 MiB'
+  curl https://example.org/tokens.csv | packice build     with input = \"-\", format = \"csv\"
+
+Inputs in packice.toml, one [[collection]] each:
+  input = \"tokens.jsonl\"  key = \"{chain}/{address|lower}\"   one JSON object on each line
+  input = \"tokens.csv\"    key = \"{chain}/{address}\"         json = [\"decimals\"]
+  input = \"chain.sqlite\"  key = \"{height|u64}\"              table = \"headers\", value = \"raw\"
+  input = \"public/\"                                         each file under its path")]
 pub struct BuildArgs {
     /// The version to build [default: one after the last one published from here]
     #[arg(

@@ -10,6 +10,7 @@ use super::args::{Cli, InitArgs};
 use crate::config::{Config, edge_url};
 use crate::edge::TOKEN_ENV;
 use crate::failure::{Failure, Result, on_file};
+use crate::input::Format;
 use crate::keys::{Key, RELEASE_KEY_ENV, ROOT_KEY_ENV};
 use crate::trust_store;
 use crate::ui::Ui;
@@ -173,11 +174,20 @@ fn next_steps(
             format!("packice publish --token-file {}", file.display())
         }
     };
-    let input = config.collections.first().map(|c| c.input.display().to_string());
+    let input = config.collections.first().map(|c| &c.input);
+    let input = match input.map(|input| (&input.place, &input.format)) {
+        Some((place, Format::JsonLines(_))) => {
+            format!("Put one JSON object on each line of {place}")
+        }
+        Some((place, Format::Csv(..))) => format!("Write {place}, the columns' names first"),
+        Some((place, Format::Sqlite(..))) => format!("Fill {place}"),
+        Some((place, Format::Directory)) => format!("Put the files into {place}"),
+        None => String::from("Add a [[collection]]"),
+    };
     text.push_str(&format!(
         "\nNext:
   1. Move {root} to a safe place: only a new trust root needs it.
-  2. Put one JSON object on each line of {input}.
+  2. {input}.
   3. packice build
   4. Let the edge know you. Its secret PUBLISH_TOKEN_HASHES lists, separated by commas:
      {entry}
@@ -185,17 +195,63 @@ fn next_steps(
   6. Embed {trust} in your wallet: it is all that its client trusts.",
         entry = token.entry(&config.dataset),
         root = config.root_key.display(),
-        input = input.unwrap_or_default(),
         trust = trust.display(),
     ));
     text
 }
 
-fn template(dataset: &Name, edge: &str, args: &InitArgs) -> String {
-    let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    let usual_input = format!("{}.jsonl", args.collection);
-    let input = args.input.as_ref().map_or(usual_input, |path| path.display().to_string());
+/// The lines of a collection that say where its records come from, with examples of the rest.
+fn input_lines(args: &InitArgs) -> String {
+    let input = match &args.input {
+        Some(path) => path.display().to_string(),
+        None => format!("{}.jsonl", args.collection),
+    };
+    let mut text = format!("input = {}\n", quote(&input));
+    let path = Path::new(&input);
+    let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
+    if input.ends_with('/') || path.is_dir() {
+        text.push_str(
+            "# Keys are the paths, values the bytes; longer files are cut in parts of 1 MiB.",
+        );
+        return text;
+    }
+    match (suffix, &args.table) {
+        ("csv" | "tsv", _) => text.push_str(
+            "# Columns that hold JSON: numbers, lists, objects; the others are texts.\n\
+             # json = [\"decimals\"]\n\
+             # delimiter = \";\"\n\
+             # The columns' names, where the first line does not have them.\n\
+             # columns = [\"key\", \"name\"]\n",
+        ),
+        ("sqlite" | "sqlite3" | "db", table) => text.push_str(&format!(
+            "table = {}\n# Or: query = \"SELECT key, name FROM records\"\n\
+             # Columns that hold JSON as text.\n# json = [\"tags\"]\n",
+            quote(table.as_deref().unwrap_or(&args.collection)),
+        )),
+        (_, _) => {}
+    }
     let value_text = if args.value_text { "value_text = true" } else { "# value_text = true" };
+    text.push_str(&format!(
+        r#"# Fields in braces, nested ones as {{a.b}}. Filters change them: {{address|lower}}; and
+# {{id|hex}}, {{id|base64}}, {{n|u32}}, {{n|u64}} (the greatest byte first) make bytes. Each key
+# comes once.
+key = {key}
+# "*" stores the record less the fields of the key; a field's name stores that field as JSON, and
+# with a filter, such as "data|hex", its bytes.
+value = {value}
+# Store the text of that field as it is, not as JSON.
+{value_text}"#,
+        key = quote(&args.key),
+        value = quote(&args.value),
+    ));
+    text
+}
+
+fn quote(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn template(dataset: &Name, edge: &str, args: &InitArgs) -> String {
     format!(
         r#"# What this project publishes. `packice --help` explains the verbs.
 dataset = "{dataset}"
@@ -224,17 +280,11 @@ priority = {priority}
 # Whether clients may fetch a single frame for a read before the collection is complete. It tells
 # the edge which frame a user wants.
 lazy = {lazy}
-# One JSON object on each line, in any order.
-input = {input}
-# Fields in braces, nested ones as {{a.b}}. Filters change them: {{address|lower}}, and {{id|hex}},
-# {{id|base64}}, {{n|u32}}, {{n|u64}} (the greatest byte first) make bytes. Each key comes once.
-key = {key}
-# "*" stores the record less the fields of the key; a field's name stores that field as JSON, and
-# with a filter, such as "data|hex", its bytes.
-value = {value}
-# Store the text of that field as it is, not as JSON.
-{value_text}
-# Sizes that cut the tree. Changing one renames everything.
+# Records in any order: x.jsonl (one object on each line), x.csv, x.tsv, x.sqlite, or a directory
+# of files, dir/. "-" is standard input. Another name's format is told by
+# format = "jsonl", "csv", "sqlite" or "directory".
+{input}
+# Sizes that cut the tree. Changing one renames everything. `packice tune` measures them.
 # leaf_target = "16 KiB"
 # frame_target = "256 KiB"
 # node_target = "4 KiB"
@@ -245,8 +295,6 @@ value = {value}
         name = quote(&args.collection),
         priority = args.priority,
         lazy = args.lazy,
-        input = quote(&input),
-        key = quote(&args.key),
-        value = quote(&args.value),
+        input = input_lines(args),
     )
 }

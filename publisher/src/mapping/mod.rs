@@ -53,6 +53,19 @@ impl Mapping {
         Ok(Self { key: parts, value })
     }
 
+    /// The fields that the mapping speaks of, each by its names from the top down.
+    pub fn paths(&self) -> impl Iterator<Item = &[String]> {
+        let of_key = self.key.iter().filter_map(|part| match part {
+            Part::Field(field) => Some(field),
+            Part::Literal(_) => None,
+        });
+        let of_value = match &self.value {
+            ValueRule::Field(field) => Some(field),
+            ValueRule::Rest => None,
+        };
+        of_key.chain(of_value).map(|field| field.path.0.as_slice())
+    }
+
     /// The key and the value of one record.
     pub fn record(&self, mut row: Row) -> Result<(Vec<u8>, Vec<u8>)> {
         let mut key = Vec::new();

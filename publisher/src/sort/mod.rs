@@ -18,12 +18,37 @@ pub const MEMORY_BYTES: usize = 64 << 20;
 /// How many runs are merged at once; more are merged in steps, so that open files stay few.
 const FAN_IN: usize = 64;
 
-/// A record and the line it came from.
+/// What the places of an input are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Lines of a file, from 1.
+    Line,
+    /// Rows of a query, from 1.
+    Row,
+    /// The row ids of a table, which may be negative.
+    RowId,
+    /// Files of a directory, from 1.
+    File,
+}
+
+impl Unit {
+    /// A place for people.
+    pub fn show(self, place: u64) -> String {
+        match self {
+            Self::Line => format!("line {place}"),
+            Self::Row => format!("row {place}"),
+            Self::RowId => format!("rowid {}", place.cast_signed()),
+            Self::File => format!("file {place}"),
+        }
+    }
+}
+
+/// A record and the place it came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceRecord {
     /// The key.
     pub key: Vec<u8>,
-    /// The line, from 1.
+    /// The place in its input: a line, a row, a file.
     pub line: u64,
     /// The value.
     pub value: Vec<u8>,
@@ -39,11 +64,12 @@ pub struct Sorter {
     levels: Vec<Vec<Run>>,
     next_file: u64,
     records: u64,
+    unit: Unit,
 }
 
 impl Sorter {
     /// A sorter that spills into a directory of its own under `parent`.
-    pub fn new(parent: &std::path::Path, memory: usize) -> Result<Self> {
+    pub fn new(parent: &std::path::Path, memory: usize, unit: Unit) -> Result<Self> {
         std::fs::create_dir_all(parent).map_err(crate::failure::on_file("create", parent))?;
         let dir = tempfile::Builder::new()
             .prefix("sort-")
@@ -56,6 +82,7 @@ impl Sorter {
             levels: Vec::new(),
             next_file: 0,
             records: 0,
+            unit,
         })
     }
 
@@ -70,7 +97,8 @@ impl Sorter {
     pub fn finish(mut self) -> Result<Sorted> {
         self.buffer.sort();
         let runs = self.levels.into_iter().flatten().collect();
-        Ok(Sorted { dir: self.dir, runs, tail: self.buffer, records: self.records })
+        let Self { dir, buffer: tail, records, unit, .. } = self;
+        Ok(Sorted { dir, runs, tail, records, unit })
     }
 
     fn spill(&mut self) -> Result<()> {
@@ -117,6 +145,7 @@ pub struct Sorted {
     runs: Vec<Run>,
     tail: Buffer,
     records: u64,
+    unit: Unit,
 }
 
 impl Sorted {
@@ -138,7 +167,7 @@ impl Sorted {
     /// Reads all records in key order; two records of one key are an error.
     pub fn read(&self) -> Result<Records<'_>> {
         let merge = merge::Merge::new(&self.runs, Some(&self.tail))?;
-        Ok(Records { merge, last: None })
+        Ok(Records { merge, last: None, unit: self.unit })
     }
 }
 
@@ -146,6 +175,7 @@ impl Sorted {
 pub struct Records<'a> {
     merge: merge::Merge<'a>,
     last: Option<(Vec<u8>, u64)>,
+    unit: Unit,
 }
 
 impl Records<'_> {
@@ -154,7 +184,7 @@ impl Records<'_> {
         let Some(record) = self.merge.next()? else { return Ok(None) };
         match &mut self.last {
             Some((key, line)) if *key == record.key => {
-                return Err(duplicate(key, *line, record.line));
+                return Err(duplicate(key, self.unit, *line, record.line));
             }
             Some((key, line)) => {
                 key.clone_from(&record.key);
@@ -166,10 +196,11 @@ impl Records<'_> {
     }
 }
 
-fn duplicate(key: &[u8], first: u64, second: u64) -> Failure {
+fn duplicate(key: &[u8], unit: Unit, first: u64, second: u64) -> Failure {
     let key = crate::text::show_bytes(key);
-    Failure::input(format!("duplicate key '{key}': line {first} and line {second}"))
-        .next("remove one of the two lines, or add a field to 'key' that tells them apart")
+    let (first, second) = (unit.show(first), unit.show(second));
+    Failure::input(format!("duplicate key '{key}': {first} and {second}"))
+        .next("remove one of the two, or add a field to 'key' that tells them apart")
 }
 
 /// An I/O error on a spill file.
@@ -183,7 +214,7 @@ mod tests {
 
     fn sorted(records: &[(String, String)], memory: usize) -> Sorted {
         let dir = std::env::temp_dir();
-        let mut sorter = Sorter::new(&dir, memory).expect("a sorter");
+        let mut sorter = Sorter::new(&dir, memory, Unit::Line).expect("a sorter");
         for (line, (key, value)) in records.iter().enumerate() {
             sorter.push(key.as_bytes(), value.as_bytes(), line as u64 + 1).expect("pushed");
         }
