@@ -94,6 +94,9 @@ pub const MAX_KEPT_TRUST_CHAIN: usize = 128;
 /// Longest stored trust state: it holds a chain, a checkpoint, a head state and a proof.
 pub const MAX_TRUST_STATE_LEN: usize =
     MAX_KEPT_TRUST_CHAIN * (MAX_TRUST_ROOT_LEN + 4) + MAX_CHECKPOINT_LEN + MAX_HEAD_LEN + 4096;
+/// Longest full proof: what a trust state holds, a manifest, a key, and the proof of its record.
+pub const MAX_FULL_PROOF_LEN: usize =
+    MAX_TRUST_STATE_LEN + MAX_MANIFEST_LEN + MAX_NAME_LEN + MAX_KEY_LEN + MAX_RECORD_PROOF_LEN;
 /// Longest bootstrap.
 pub const MAX_BOOTSTRAP_LEN: usize = 64 * 1024;
 /// Most objects inlined in a bootstrap.

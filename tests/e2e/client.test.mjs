@@ -176,20 +176,26 @@ describe('the client in Chromium', { concurrency: false }, () => {
     assert.equal(ranges.ended.done, true);
   });
 
-  test('proves presence and absence', async () => {
-    const [present, absent] = await inPage(async ({ url, key }) => {
+  test('proves presence and absence, also to who has nothing but the trust root', async () => {
+    const [present, absent] = await inPage(async ({ url, key, trust }) => {
+      const { verifyProof } = await import('/packice/index.js');
       const { dataset } = await client([url], { database: 'proofs' });
       const both = [await dataset.proof('items', key), await dataset.proof('items', 'nobody')];
       const roots = (await dataset.status()).collections.map(({ root }) => root);
       await dataset.close();
-      return both.map(({ value, key, bytes, ...proof }) => ({
+      const text = (bytes) => bytes && new TextDecoder().decode(bytes);
+      return Promise.all(both.map(async ({ value, key, bytes, full, ...proof }) => ({
         ...proof,
+        proven: await verifyProof(full, { dataset: 'client-test', trust }).then((proven) =>
+          ({ ...proven, key: text(proven.key), value: text(proven.value) })),
+        other: await failure(verifyProof(full, { dataset: 'other', trust })),
+        cut: await failure(verifyProof(full.subarray(0, -1), { dataset: 'client-test', trust })),
         value: value && new TextDecoder().decode(value),
         key: new TextDecoder().decode(key),
         length: bytes.length,
         signed: roots.includes(proof.root),
-      }));
-    }, { url: world.edge.url, key: KEY });
+      })));
+    }, { url: world.edge.url, key: KEY, trust: world.project.trust });
     assert.equal(present.value, VALUE);
     assert.equal(present.key, KEY);
     assert.equal(absent.value, null);
@@ -197,6 +203,11 @@ describe('the client in Chromium', { concurrency: false }, () => {
       assert.ok(proof.signed && proof.length > 0 && proof.path.length >= 2);
       assert.equal(proof.path[0].identity, proof.root);
       assert.equal(proof.path.at(-1).level, 0);
+      const { collection, key, value, version, root } = proof;
+      const freshness = { level: 'unknown', at: null, ageMs: null };
+      assert.deepEqual(proof.proven, { collection, key, value, version, root, freshness });
+      assert.equal(proof.other.code, 'trust/wrong-dataset');
+      assert.equal(proof.cut.code, 'format/truncated');
     }
   });
 
@@ -389,7 +400,7 @@ describe('the client in Chromium', { concurrency: false }, () => {
   });
 
   test('works in Node, in place and in memory', async () => {
-    const { open } = await import(pathToFileURL(join(NPM, 'index.js')));
+    const { open, verifyProof } = await import(pathToFileURL(join(NPM, 'index.js')));
     const trust = new Uint8Array(Buffer.from(world.project.trust, 'base64'));
     const dataset = await open({ dataset: 'client-test', sources: [world.edge.url], trust });
     const lazy = await dataset.get('items', KEY);
@@ -399,7 +410,13 @@ describe('the client in Chromium', { concurrency: false }, () => {
     for await (const { key } of dataset.range('sealed')) keys.push(Buffer.from(key).toString());
     assert.deepEqual(keys, COLLECTIONS[2].records.map(([key]) => key));
     assert.equal((await dataset.status()).stored, true);
+    const { full } = await dataset.proof('items', KEY);
     await dataset.close();
+    const proven = await verifyProof(full, { dataset: 'client-test', trust });
+    assert.equal(Buffer.from(proven.value).toString(), VALUE);
+    full[full.length >> 1] ^= 1;
+    const bad = verifyProof(full, { dataset: 'client-test', trust });
+    await assert.rejects(bad, { name: 'PackiceError' });
   });
 
   test('a client that is behind never takes a shared database back', async () => {

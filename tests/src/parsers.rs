@@ -21,8 +21,9 @@ use packice_core::tree::proof::{self, Proof};
 use packice_core::tree::verify::verify_frame;
 use packice_core::trust::accept::TrustState;
 use packice_core::trust::append::{PointerRequest, check_pointer_move, pointer_tiles};
+use packice_core::trust::proof::{FullProof, verify_full};
 use packice_core::trust::tiles::{TileRef, encode_hashes, parse_entries, parse_hashes, push_entry};
-use packice_core::types::{Millis, Name};
+use packice_core::types::{Millis, Name, hex};
 use serde_json::Value;
 
 /// What is read.
@@ -64,6 +65,8 @@ pub enum Kind {
     Pointer,
     /// A record proof, against the root of the vectors.
     Proof,
+    /// A full proof, against the first trust root of the vectors.
+    FullProof,
     /// A stored trust state.
     TrustState,
     /// The state row of a store, as an engine opens it.
@@ -81,7 +84,7 @@ pub struct Frozen {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Leaf,
         Self::Node,
         Self::Frame,
@@ -100,6 +103,7 @@ impl Kind {
         Self::Bootstrap,
         Self::Pointer,
         Self::Proof,
+        Self::FullProof,
         Self::TrustState,
         Self::EngineState,
     ];
@@ -123,6 +127,7 @@ impl Kind {
             Self::Bootstrap => ("bootstrap", &[]),
             Self::Pointer => ("bootstrap", &["rotated"]),
             Self::Proof => ("record-proof", &["presence", "absence"]),
+            Self::FullProof => ("full-proof", &[]),
             Self::TrustState => ("trust-state", &[]),
             Self::EngineState => ("engine-state", &[]),
         }
@@ -194,6 +199,7 @@ pub struct Parsers {
     frame: (u64, Child),
     small_len: u64,
     tree: TreeInfo,
+    proven: Vec<BTreeMap<String, String>>,
 }
 
 impl Default for Parsers {
@@ -224,6 +230,7 @@ impl Parsers {
             frame: (plain_len("with-dictionary"), node.children[0].clone()),
             small_len: plain_len("small"),
             tree: manifest.collection("tokens").expect("the collection").tree,
+            proven: frozen("full-proof").into_values().map(|vector| vector.fields).collect(),
         }
     }
 
@@ -270,6 +277,10 @@ impl Parsers {
                 assert!(!matches!(value, Ok(None)), "a present key was proven absent");
                 proof.encode()
             }
+            Kind::FullProof => {
+                self.check_full_proof(bytes);
+                FullProof::parse(bytes)?.encode()
+            }
             Kind::TrustState => {
                 let restore = |bytes| TrustState::restore(&self.roots[0], &self.dataset, bytes);
                 let state = restore(bytes)?;
@@ -285,6 +296,20 @@ impl Parsers {
             Kind::EngineState => return self.open_engine(bytes).map(|()| None),
         };
         Ok(Some(written))
+    }
+
+    /// Whatever was done to a full proof: of the keys of the vectors it proves what is true.
+    fn check_full_proof(&self, bytes: &[u8]) {
+        let channel = Name::new("stable").expect("a name");
+        let Ok(proven) = verify_full(bytes, &self.roots[0], &self.dataset, &channel) else {
+            return;
+        };
+        for fields in &self.proven {
+            let value = proven.value.as_deref().map_or_else(|| "absent".into(), hex);
+            let same = fields["key"] == hex(&proven.key)
+                && fields["collection"] == proven.collection.as_str();
+            assert!(!same || fields["value"] == value, "{} was proven {value}", fields["name"]);
+        }
     }
 
     fn decode(&mut self, wire: &[u8], with_dictionary: bool) -> Result<Option<Vec<u8>>, Error> {

@@ -139,5 +139,6 @@ attacks! {
     frames: Frame FrameWithDictionary FramePlain Dictionary;
     releases: Manifest Head HashTile EntriesTile TilePath Checkpoint;
     trust: TrustRoot Bootstrap Pointer TrustState;
+    full_proofs: FullProof;
     state_rows: EngineState;
 }

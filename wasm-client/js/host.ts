@@ -2,7 +2,7 @@
  * The engine's host: loads the wasm module and answers requests, in a worker or in place. It
  * decides nothing about data; that is done in wasm, behind `Client`.
  */
-import init, { Client, destroy, onPanic, type WasmSource } from "./packice_client.js";
+import init, { Client, destroy, onPanic, verifyProof, type WasmSource } from "./packice_client.js";
 import { toWire, type WireError } from "./errors.js";
 import type { Method, Methods, Reply, Request } from "./rpc.js";
 
@@ -82,6 +82,10 @@ export function serve(send: Send): (request: Request) => void {
     async destroy(_id, { database, wasmUrl }) {
       await load(wasmUrl);
       await destroy(database);
+    },
+    async verifyProof(_id, { proof, options }) {
+      await load(options.wasmUrl);
+      return verifyProof(proof, options);
     },
     get: (id, { collection, key }) => opened().get(read(id), collection, key),
     getMany: (id, { collection, keys }) =>

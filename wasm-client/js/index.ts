@@ -7,8 +7,14 @@
  * if (found.state === "present") show(found.value);
  * ```
  */
-import { destroyWith, openWith } from "./open.js";
-import type { Dataset, DestroyOptions, OpenOptions } from "./types.js";
+import { destroyWith, openWith, verifyProofWith } from "./open.js";
+import type {
+  Dataset,
+  DestroyOptions,
+  OpenOptions,
+  ProvenRecord,
+  VerifyOptions,
+} from "./types.js";
 
 export type * from "./types.js";
 export { PackiceError } from "./errors.js";
@@ -25,4 +31,12 @@ export async function open(options: OpenOptions): Promise<Dataset> {
 /** Deletes a data set's local database. */
 export async function destroy(options: DestroyOptions): Promise<void> {
   return destroyWith(options, host);
+}
+
+/** Checks `Proof.full` offline: no store, no network, nothing but the trust root. */
+export async function verifyProof(
+  proof: Uint8Array,
+  options: VerifyOptions,
+): Promise<ProvenRecord> {
+  return verifyProofWith(proof, options, host);
 }

@@ -1,9 +1,16 @@
 /** Starts a host where the options say, and opens a data set on it. */
 import { DatasetHandle } from "./dataset.js";
 import { PackiceError, type WireError } from "./errors.js";
-import { databaseName, hostOptions, wasmUrl } from "./options.js";
+import { checkOptions, databaseName, hostOptions, wasmUrl } from "./options.js";
 import { Caller, type Connect, type Reply, type Request } from "./rpc.js";
-import type { Dataset, DestroyOptions, OpenOptions, WorkerLike } from "./types.js";
+import type {
+  Dataset,
+  DestroyOptions,
+  OpenOptions,
+  ProvenRecord,
+  VerifyOptions,
+  WorkerLike,
+} from "./types.js";
 
 /** The module that serves requests in place. */
 export type HostModule = Pick<typeof import("./host.js"), "serve">;
@@ -24,9 +31,31 @@ export async function destroyWith(
   host: () => Promise<HostModule>,
 ): Promise<void> {
   const database = databaseName(options);
+  const args = { database, wasmUrl: wasmUrl(options.wasmUrl) };
+  await once(host, (caller) => caller.call("destroy", args));
+}
+
+/** Checks a full proof, on the caller's own thread. */
+export async function verifyProofWith(
+  proof: Uint8Array,
+  options: VerifyOptions,
+  host: () => Promise<HostModule>,
+): Promise<ProvenRecord> {
+  if (!(proof instanceof Uint8Array)) {
+    throw new PackiceError("misuse/proof", "a proof is a Uint8Array: the `full` of a Proof");
+  }
+  const args = { proof, options: checkOptions(options) };
+  return once(host, (caller) => caller.call("verifyProof", args));
+}
+
+/** One call to a host that holds no data set. */
+async function once<T>(
+  host: () => Promise<HostModule>,
+  call: (caller: Caller) => Promise<T>,
+): Promise<T> {
   const caller = new Caller(inPlace(await host()), () => undefined);
   try {
-    await caller.call("destroy", { database, wasmUrl: wasmUrl(options.wasmUrl) });
+    return await call(caller);
   } finally {
     await caller.close();
   }

@@ -1,7 +1,7 @@
 /** Checks what a caller gives to `open`, and fills in what it leaves out. */
 import { PackiceError } from "./errors.js";
-import type { HostOptions } from "./rpc.js";
-import type { OpenOptions, Source } from "./types.js";
+import type { CheckOptions, HostOptions } from "./rpc.js";
+import type { OpenOptions, Source, VerifyOptions } from "./types.js";
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
@@ -21,6 +21,14 @@ export function hostOptions(options: OpenOptions): HostOptions {
     memory: options.store === "memory" || typeof indexedDB === "undefined",
     wasmUrl: wasmUrl(options.wasmUrl),
   };
+}
+
+export function checkOptions(options: VerifyOptions): CheckOptions {
+  const { dataset, channel = "stable", now = Date.now() } = options;
+  checkName("dataset", dataset);
+  checkName("channel", channel);
+  const trust = trustBytes(options.trust);
+  return { dataset, channel, trust, now, wasmUrl: wasmUrl(options.wasmUrl) };
 }
 
 export function databaseName(options: { dataset: string; database?: string }): string {

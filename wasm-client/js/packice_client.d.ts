@@ -1,6 +1,6 @@
 /** What wasm-bindgen makes of wasm-client/src/lib.rs, as far as the host uses it. */
-import type { Events, Lookup, Proof, Status, SyncReport } from "./types.js";
-import type { HostOptions, Page } from "./rpc.js";
+import type { Events, Lookup, Proof, ProvenRecord, Status, SyncReport } from "./types.js";
+import type { CheckOptions, HostOptions, Page } from "./rpc.js";
 import type { WireError } from "./errors.js";
 
 export type WasmSource = URL | Response | Promise<Response> | BufferSource | WebAssembly.Module;
@@ -13,6 +13,9 @@ export function onPanic(callback: (why: WireError) => void): void;
 
 /** Deletes a database. */
 export function destroy(database: string): Promise<void>;
+
+/** Checks a full proof. */
+export function verifyProof(proof: Uint8Array, options: CheckOptions): ProvenRecord;
 
 export type Emit = <K extends keyof Events>(event: K, data: Events[K]) => void;
 

@@ -3,7 +3,7 @@
  * events. The same messages go to a worker by `postMessage` and to a host in place by function.
  */
 import { aborted, closed, fromWire, PackiceError, type WireError } from "./errors.js";
-import type { Events, Lookup, Proof, Status, SyncReport } from "./types.js";
+import type { Events, Lookup, Proof, ProvenRecord, Status, SyncReport } from "./types.js";
 
 /** What the host needs to open a data set: options without functions, and with defaults set. */
 export interface HostOptions {
@@ -13,6 +13,15 @@ export interface HostOptions {
   trust: Uint8Array;
   database: string;
   memory: boolean;
+  wasmUrl: string | undefined;
+}
+
+/** What a full proof is checked against, with defaults set. */
+export interface CheckOptions {
+  dataset: string;
+  channel: string;
+  trust: Uint8Array;
+  now: number;
   wasmUrl: string | undefined;
 }
 
@@ -41,6 +50,7 @@ export interface PageArgs {
 export interface Methods {
   open: { args: HostOptions; result: void };
   destroy: { args: { database: string; wasmUrl: string | undefined }; result: void };
+  verifyProof: { args: { proof: Uint8Array; options: CheckOptions }; result: ProvenRecord };
   get: { args: { collection: string; key: Uint8Array }; result: Lookup };
   getMany: { args: { collection: string; keys: Uint8Array[] }; result: Lookup[] };
   page: { args: PageArgs; result: Page };

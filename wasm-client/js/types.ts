@@ -81,8 +81,45 @@ export interface Proof {
   root: string;
   /** From the root down to the leaf: level, identity (hex) and length of each block. */
   path: { level: number; identity: string; length: number }[];
-  /** The proof itself, as docs/spec/proof.md has it. */
+  /** The proof up to that root, as docs/spec/proof.md has it. */
   bytes: Uint8Array;
+  /** The proof up to the trust root, for others: `verifyProof` checks it with nothing else. */
+  full: Uint8Array;
+}
+
+/** How old the data is, by the time that a quorum of the data set's witnesses signed. */
+export interface Freshness {
+  /** By the bounds of the trust root; `"unknown"` where it names no witnesses. */
+  level: "fresh" | "stale" | "expired" | "unknown";
+  /** When the witnesses signed; null where there are none. */
+  at: number | null;
+  /** How long ago that is; a local clock that is behind the witnesses counts as theirs. */
+  ageMs: number | null;
+}
+
+export interface VerifyOptions {
+  /** The data set's name, as its trust root has it. */
+  dataset: string;
+  /** The trust root: the bytes, or their base64 text. */
+  trust: Uint8Array | string;
+  /** The release channel; `"stable"` when left out. */
+  channel?: string;
+  /** The time to tell the proof's age at; `Date.now()` when left out. */
+  now?: number;
+  /** Where the wasm file is, when it is not beside the module. */
+  wasmUrl?: string | URL;
+}
+
+/** What a full proof proves: compare collection and key with what you asked for. */
+export interface ProvenRecord {
+  collection: string;
+  key: Uint8Array;
+  /** The value, or null where the proof shows absence. */
+  value: Uint8Array | null;
+  version: number;
+  /** Hex of the collection's root. */
+  root: string;
+  freshness: Freshness;
 }
 
 export interface CollectionStatus {
@@ -204,6 +241,9 @@ export interface DestroyOptions {
   /** Where the wasm file is, when it is not beside the module. */
   wasmUrl?: string | URL;
 }
+
+/** Checks `Proof.full` offline: no store, no network, nothing but the trust root. */
+export type VerifyProof = (proof: Uint8Array, options: VerifyOptions) => Promise<ProvenRecord>;
 
 /** Opens the local store and returns at once; fetches nothing until a read or `sync()` asks. */
 export type Open = (options: OpenOptions) => Promise<Dataset>;

@@ -32,13 +32,14 @@ use std::rc::Rc;
 
 use js_sys::{Function, Promise};
 use packice_core::engine::io::{Command, RangeQuery, ReadId};
+use packice_core::trust::proof::verify_full;
 use packice_core::types::Identity;
 use wasm_bindgen::prelude::*;
 
 use crate::host::Host;
 use crate::idb::Idb;
 use crate::memory::Memory;
-use crate::options::Options;
+use crate::options::{Check, Options};
 use crate::store::{Store, StoreError};
 use crate::value::failure;
 
@@ -121,6 +122,15 @@ impl Client {
 #[wasm_bindgen]
 pub async fn destroy(database: String) -> Result<(), JsValue> {
     Idb::destroy(&database).await.map_err(|e| store_failure(&e))
+}
+
+/// Checks a full proof with nothing but the trust root: what it proves.
+#[wasm_bindgen(js_name = verifyProof)]
+pub fn verify_proof(proof: &[u8], options: &JsValue) -> Result<JsValue, JsValue> {
+    let Check { dataset, channel, trust, now } = Check::from_js(options)?;
+    let proven = verify_full(proof, &trust, &dataset, &channel);
+    let proven = proven.map_err(|e| failure(e.code(), &e.to_string()))?;
+    Ok(shape::statement(&proven, now))
 }
 
 /// Calls back before a panic ends this instance: no promise of it will settle after that.

@@ -3,7 +3,7 @@
 use js_sys::Array;
 use packice_core::engine::io::{SourceId, Status};
 use packice_core::engine::{Engine, EngineConfig};
-use packice_core::types::Name;
+use packice_core::types::{Millis, Name};
 use wasm_bindgen::prelude::*;
 
 use crate::platform;
@@ -33,20 +33,45 @@ pub(crate) struct Options {
     pub(crate) memory: bool,
 }
 
+/// What a full proof is checked against.
+#[derive(Debug)]
+pub(crate) struct Check {
+    pub(crate) dataset: Name,
+    pub(crate) channel: Name,
+    /// The signed trust root.
+    pub(crate) trust: Vec<u8>,
+    /// The time that the proof's age is told at.
+    pub(crate) now: Millis,
+}
+
+impl Check {
+    /// Reads the options object.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub(crate) fn from_js(options: &JsValue) -> Result<Self, JsValue> {
+        Ok(Self {
+            dataset: name(options, "dataset")?,
+            channel: name(options, "channel")?,
+            trust: bytes(options, "trust")?,
+            now: Millis(field(options, "now").as_f64().unwrap_or_default() as u64),
+        })
+    }
+}
+
+fn name(options: &JsValue, field: &str) -> Result<Name, JsValue> {
+    let text = text(options, field)?;
+    Name::new(&text).map_err(|e| failure(e.code(), &e.to_string()))
+}
+
 impl Options {
     /// Reads the options object.
     pub(crate) fn from_js(options: &JsValue) -> Result<Self, JsValue> {
-        let name = |field: &str| {
-            let text = text(options, field)?;
-            Name::new(&text).map_err(|e| failure(e.code(), &e.to_string()))
-        };
         let sources = Array::from(&field(options, "sources"))
             .iter()
             .map(|source| Ok(Source { name: text(&source, "name")?, url: text(&source, "url")? }))
             .collect::<Result<_, JsValue>>()?;
         Ok(Self {
-            dataset: name("dataset")?,
-            channel: name("channel")?,
+            dataset: name(options, "dataset")?,
+            channel: name(options, "channel")?,
             sources,
             trust: bytes(options, "trust")?,
             database: text(options, "database")?,

@@ -9,6 +9,9 @@ use packice_core::engine::io::{
 };
 use packice_core::hash;
 use packice_core::tree::proof::Proof;
+use packice_core::trust::freshness::Freshness;
+use packice_core::trust::proof::Statement;
+use packice_core::types::Millis;
 use wasm_bindgen::prelude::*;
 
 use crate::store::key_text;
@@ -36,14 +39,36 @@ pub(crate) fn answer(answer: &Answer) -> JsValue {
                 .bytes("root", &root.0)
                 .number("version", version.0)
         }
-        Answer::Proof { value, proof, root, version } => Record::new()
+        Answer::Proof { value, proof, full, root, version } => Record::new()
             .nullable("value", value.as_deref().map(Uint8Array::from))
             .bytes("bytes", proof)
+            .bytes("full", full)
             .list("path", proof_path(proof).into_iter())
             .with("root", root.to_hex())
             .number("version", version.0),
     }
     .into()
+}
+
+/// What a full proof proves, at a time.
+pub(crate) fn statement(proven: &Statement, now: Millis) -> JsValue {
+    Record::new()
+        .with("collection", proven.collection.as_str())
+        .bytes("key", &proven.key)
+        .nullable("value", proven.value.as_deref().map(Uint8Array::from))
+        .number("version", proven.version.0)
+        .with("root", proven.root.to_hex())
+        .with("freshness", freshness(&proven.freshness(now)))
+        .into()
+}
+
+/// How old what is held or proven is.
+fn freshness(freshness: &Freshness) -> JsValue {
+    Record::new()
+        .with("level", freshness.level.as_str())
+        .nullable("at", freshness.at.map(|at| number(at.0)))
+        .nullable("ageMs", freshness.age_ms.map(number))
+        .into()
 }
 
 /// The blocks of a proof from the root down to the leaf, as a page shows them.

@@ -13,11 +13,11 @@ use crate::format::layout;
 use crate::hash;
 use crate::map::Set;
 use crate::plan::queue::Class;
+use crate::trust::manifest::check_object;
 use crate::types::{ObjectKind, ObjectRef, WireName};
 
 use super::io::{ByteRange, Event, Failure, Output, ReadId, StoreKey, Target};
 use super::net::{Arriving, Fault, Job, What};
-use super::snapshot::check_object;
 use super::work::WorkItem;
 use super::{Engine, Pending};
 

@@ -15,6 +15,7 @@ use crate::map::Map;
 use crate::plan::queue::Class;
 use crate::plan::sources::{Severity, SourceId};
 use crate::trust::accept::{Accepted, Offer, Pending as PendingProof, Seen};
+use crate::trust::manifest::verify_manifest;
 use crate::trust::tiles::TileRef;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 
@@ -22,7 +23,7 @@ use super::Engine;
 use super::blob::{BlobSpec, Poll, Wish};
 use super::io::{Event, Failure};
 use super::net::{Fault, Job, What};
-use super::snapshot::{Snapshot, verify_manifest};
+use super::snapshot::Snapshot;
 use super::state::VersionRecord;
 use super::store::StatePut;
 
@@ -165,6 +166,7 @@ impl Engine {
         let trust = accepted.state.encode();
         if let Some(snapshot) = self.held_mut(&name) {
             // Nothing new but the checkpoint: what is held is proven by the newest one.
+            snapshot.trust = accepted.state.clone();
             snapshot.record.trust = trust;
             self.save_state(false);
             return Ok(true);
@@ -176,8 +178,9 @@ impl Engine {
             verify_manifest(&self.dataset, &accepted.channel, &bytes).map_err(Failure::Error)?;
         let Some(directories) = self.fetch_directories(&manifest)? else { return Ok(false) };
         let record = VersionRecord { trust, manifest: bytes, directories };
+        let (channel, trust) = (&accepted.channel, accepted.state.clone());
         let snapshot =
-            Snapshot::verify(&self.dataset, &accepted.channel, record).map_err(Failure::Error)?;
+            Snapshot::verify(&self.dataset, channel, trust, record).map_err(Failure::Error)?;
         self.drop_blob(&name);
         for collection in &snapshot.manifest.collections {
             self.drop_blob(&collection.base.directory.name);

@@ -357,8 +357,10 @@ pub enum Answer {
     Proof {
         /// The value, or `None` where absence is proven.
         value: Option<Vec<u8>>,
-        /// The proof (docs/spec/proof.md).
+        /// The proof that leads to the collection's root (docs/spec/proof.md).
         proof: Vec<u8>,
+        /// The same with all that leads on to the trust root: a full proof.
+        full: Vec<u8>,
         /// The root it leads to.
         root: Identity,
         /// The version that was read.

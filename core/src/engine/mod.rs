@@ -304,22 +304,22 @@ impl Engine {
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let record = StateRecord::parse(bytes)?;
-        let verify = |record: VersionRecord| -> Result<(TrustState, Snapshot), Error> {
+        let verify = |record: VersionRecord| -> Result<Snapshot, Error> {
             let trust = TrustState::restore(&self.embedded, &self.dataset, &record.trust)?;
             let head = trust.head().ok_or(TrustError::NoSuchChannel)?;
-            let channel = head.channel(self.channel.as_str()).ok_or(TrustError::NoSuchChannel)?;
-            let snapshot = Snapshot::verify(&self.dataset, channel, record)?;
-            Ok((trust, snapshot))
+            let channel = head.channel(self.channel.as_str()).cloned();
+            let channel = channel.ok_or(TrustError::NoSuchChannel)?;
+            Snapshot::verify(&self.dataset, &channel, trust, record)
         };
         let committed = record.committed.map(verify).transpose()?;
         let pinned = record.pinned.map(verify).transpose()?;
-        for (trust, _) in [&committed, &pinned].into_iter().flatten() {
+        for Snapshot { trust, .. } in [&committed, &pinned].into_iter().flatten() {
             if trust.seen().size >= self.trust.seen().size {
                 self.trust = trust.clone();
             }
         }
-        self.committed = committed.map(|(_, snapshot)| snapshot);
-        self.target = pinned.map(|(_, snapshot)| snapshot);
+        self.committed = committed;
+        self.target = pinned;
         Ok(())
     }
 

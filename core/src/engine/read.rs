@@ -16,6 +16,7 @@ use crate::plan::queue::Class;
 use crate::tree::index::{FrameId, Located};
 use crate::tree::proof;
 use crate::tree::verify::VerifiedFrame;
+use crate::trust::proof::FullProof;
 use crate::types::{Identity, ObjectKind, ObjectRef, Version};
 
 use super::Engine;
@@ -27,6 +28,8 @@ use super::work::{DecodeJob, WorkItem};
 
 /// Bytes of records that one page of a range answers at most, one record over it.
 const RANGE_BYTES: usize = 256 << 10;
+
+const NO_SNAPSHOT: Failure = Failure::Error(Error::Misuse(Misuse::NoSnapshot));
 
 /// A read under way.
 #[derive(Clone, Debug)]
@@ -142,7 +145,7 @@ impl Engine {
         match self.find_frame(id, &place, read.key())? {
             Step::Waits => Ok(Step::Waits),
             Step::Done(Found::Unknown(reason)) => Ok(Step::Done(Answer::Unknown(reason))),
-            Step::Done(Found::Empty) => Ok(Step::Done(empty(read, &place)?)),
+            Step::Done(Found::Empty) => self.answer_empty(read, &place).map(Step::Done),
             Step::Done(Found::Frame(frame_id, frame)) => {
                 self.answer_from(read, &place, frame_id, &frame).map(Step::Done)
             }
@@ -308,18 +311,41 @@ impl Engine {
             }),
             Read::Range(range) => Ok(self.records(range, place, id, frame)),
             Read::Prove { key, .. } => {
-                let shelf = self.part(place.at).map(|(_, shelf)| shelf);
-                let missing = Failure::Error(Error::Misuse(Misuse::NoSnapshot));
-                let index = &shelf.ok_or(missing)?.index;
-                let proof = proof::prove(index, id, frame, key).map_err(Failure::Error)?;
-                Ok(Answer::Proof {
-                    value: frame.get(key).map(<[u8]>::to_vec),
-                    proof,
-                    root: place.root,
-                    version,
-                })
+                let (_, shelf) = self.part(place.at).ok_or(NO_SNAPSHOT)?;
+                let proof = proof::prove(&shelf.index, id, frame, key).map_err(Failure::Error)?;
+                self.proven(place, key, frame.get(key), proof)
             }
         }
+    }
+
+    /// The answer of an empty collection.
+    fn answer_empty(&self, read: &Read, place: &Place) -> Result<Answer, Failure> {
+        match read {
+            Read::Get { .. } => Ok(Answer::Absent { version: place.version }),
+            Read::Range(_) => Ok(answer_records(Vec::new(), None, place)),
+            Read::Prove { key, .. } => self.proven(place, key, None, proof::prove_empty()),
+        }
+    }
+
+    /// A record proof, and what leads on from it to the trust root.
+    fn proven(
+        &self,
+        place: &Place,
+        key: &[u8],
+        value: Option<&[u8]>,
+        proof: Vec<u8>,
+    ) -> Result<Answer, Failure> {
+        let serving = self.serving().ok_or(NO_SNAPSHOT)?;
+        let (collection, _) = self.part(place.at).ok_or(NO_SNAPSHOT)?;
+        let manifest = &serving.record.manifest;
+        let full = FullProof::new(&serving.trust, manifest, &collection.name, key, &proof);
+        Ok(Answer::Proof {
+            value: value.map(<[u8]>::to_vec),
+            full: full.ok_or(NO_SNAPSHOT)?.encode(),
+            proof,
+            root: place.root,
+            version: place.version,
+        })
     }
 
     /// A range's records out of one frame.
@@ -375,19 +401,4 @@ fn ready(poll: Poll) -> Result<Result<Rc<Vec<u8>>, Step<Found>>, Failure> {
         }
         Poll::Failed(failure) => return Err(failure),
     })
-}
-
-/// The answer of an empty collection.
-fn empty(read: &Read, place: &Place) -> Result<Answer, Failure> {
-    let version = place.version;
-    match read {
-        Read::Get { .. } => Ok(Answer::Absent { version }),
-        Read::Range(_) => Ok(answer_records(Vec::new(), None, place)),
-        Read::Prove { .. } => Ok(Answer::Proof {
-            value: None,
-            proof: proof::prove_empty(),
-            root: place.root,
-            version,
-        }),
-    }
 }

@@ -9,11 +9,12 @@ use crate::error::{Error, TrustError};
 use crate::format::head::Channel;
 use crate::format::layout::{Directory, Page};
 use crate::format::manifest::{Collection, Manifest};
-use crate::hash;
 use crate::map::Set;
 use crate::plan::queue::Class;
 use crate::tree::index::Index;
-use crate::types::{Name, ObjectRef, WireName};
+use crate::trust::accept::TrustState;
+use crate::trust::manifest::{check_object, verify_manifest};
+use crate::types::{Name, WireName};
 
 use super::state::VersionRecord;
 
@@ -24,6 +25,8 @@ pub(super) struct Snapshot {
     pub(super) manifest: Manifest,
     /// One for each collection of the manifest, in its order.
     pub(super) shelves: Vec<Shelf>,
+    /// The trust state that accepted it.
+    pub(super) trust: TrustState,
     /// What the state record keeps of it.
     pub(super) record: VersionRecord,
 }
@@ -34,39 +37,12 @@ pub(super) struct Shelf {
     pub(super) index: Index,
 }
 
-/// Checks a manifest against the channel that names it.
-pub(super) fn verify_manifest(
-    dataset: &Name,
-    channel: &Channel,
-    bytes: &[u8],
-) -> Result<Manifest, Error> {
-    check_object(&channel.manifest, bytes)?;
-    let manifest = Manifest::parse(bytes)?;
-    if manifest.dataset != *dataset {
-        return Err(TrustError::WrongDataset.into());
-    }
-    if manifest.version != channel.version {
-        return Err(TrustError::WrongManifest.into());
-    }
-    Ok(manifest)
-}
-
-/// Checks bytes against the length and the name that are signed for them.
-pub(super) fn check_object(object: &ObjectRef, bytes: &[u8]) -> Result<(), TrustError> {
-    if bytes.len() as u64 != object.len {
-        return Err(TrustError::WrongLength);
-    }
-    if hash::wire_name(bytes) != object.name {
-        return Err(TrustError::WrongName);
-    }
-    Ok(())
-}
-
 impl Snapshot {
     /// Checks manifest and directories against the channel of an accepted head state.
     pub(super) fn verify(
         dataset: &Name,
         channel: &Channel,
+        trust: TrustState,
         record: VersionRecord,
     ) -> Result<Self, Error> {
         let manifest = verify_manifest(dataset, channel, &record.manifest)?;
@@ -79,7 +55,7 @@ impl Snapshot {
             let index = Index::new(&collection.base, Directory::parse(bytes)?)?;
             shelves.push(Shelf { index });
         }
-        Ok(Self { manifest_name: channel.manifest.name, manifest, shelves, record })
+        Ok(Self { manifest_name: channel.manifest.name, manifest, shelves, trust, record })
     }
 
     /// A collection and its number.

@@ -13,6 +13,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::freshness::Freshness;
 use super::log::{Frontier, empty_root};
 use super::note::{Verified, verify_note};
 use super::root::TrustChain;
@@ -27,7 +28,7 @@ use crate::limits::{
     MAX_CHECKPOINT_LEN, MAX_HEAD_LEN, MAX_KEPT_TRUST_CHAIN, MAX_PROOF_HASHES, MAX_TRUST_ROOT_LEN,
     MAX_TRUST_STATE_LEN,
 };
-use crate::types::{LogHash, Name};
+use crate::types::{LogHash, Millis, Name};
 
 const MAGIC: &[u8; 4] = b"PKA1";
 
@@ -114,6 +115,55 @@ impl Proven {
             }
         }
         Ok(())
+    }
+}
+
+/// What proves a head state to whoever knows the trust root, as stored states and full proofs
+/// carry it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The checkpoint: a signed note.
+    pub checkpoint: Vec<u8>,
+    /// Its last entry: a head state.
+    pub head: Vec<u8>,
+    /// The proof that it is the last entry, from the leaf up.
+    pub inclusion: Vec<LogHash>,
+}
+
+impl Evidence {
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let checkpoint = r.bytes("checkpoint", MAX_CHECKPOINT_LEN)?.to_vec();
+        let head = r.bytes("head state", MAX_HEAD_LEN)?.to_vec();
+        let mut inclusion = Vec::new();
+        for _ in 0..r.count("inclusion proof", MAX_PROOF_HASHES)? {
+            inclusion.push(r.log_hash("inclusion proof")?);
+        }
+        Ok(Self { checkpoint, head, inclusion })
+    }
+
+    pub(crate) fn write(&self, w: &mut Writer) {
+        w.bytes(&self.checkpoint);
+        w.bytes(&self.head);
+        w.count(self.inclusion.len());
+        for hash in &self.inclusion {
+            w.raw(&hash.0);
+        }
+    }
+}
+
+/// Reads signed trust roots.
+pub(crate) fn read_roots(r: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, Error> {
+    let mut roots = Vec::new();
+    for _ in 0..r.count("trust chain", MAX_KEPT_TRUST_CHAIN)? {
+        roots.push(r.bytes("trust root", MAX_TRUST_ROOT_LEN)?.to_vec());
+    }
+    Ok(roots)
+}
+
+pub(crate) fn write_roots(roots: &[Vec<u8>], w: &mut Writer) {
+    w.count(roots.len());
+    for root in roots {
+        w.bytes(root);
     }
 }
 
@@ -212,46 +262,45 @@ impl TrustState {
     /// Reads a stored state, and checks all of it again under the embedded trust root. On an
     /// error begin with [`TrustState::embedded`]: a damaged store is worth what an empty one is.
     pub fn restore(signed_root: &[u8], dataset: &Name, stored: &[u8]) -> Result<Self, Error> {
-        let mut chain = TrustChain::embedded(signed_root, dataset)?;
-        let max = MAX_TRUST_STATE_LEN;
-        let mut r = Reader::with_magic(stored, MAGIC, "trust state", max)?;
-        let mut roots = Vec::new();
-        for _ in 0..r.count("trust chain", MAX_KEPT_TRUST_CHAIN)? {
-            roots.push(r.bytes("trust root", MAX_TRUST_ROOT_LEN)?.to_vec());
-        }
-        chain.extend(&roots)?;
-        let mut accepted = None;
-        if r.flag("accepted flag")? {
-            let note = r.bytes("checkpoint", MAX_CHECKPOINT_LEN)?;
-            let entry = r.bytes("head state", MAX_HEAD_LEN)?;
-            let mut inclusion = Vec::new();
-            for _ in 0..r.count("inclusion proof", MAX_PROOF_HASHES)? {
-                inclusion.push(r.log_hash("inclusion proof")?);
-            }
-            accepted = Some(Proven::check(&chain, note, entry, &inclusion)?);
-        }
+        let mut r = Reader::with_magic(stored, MAGIC, "trust state", MAX_TRUST_STATE_LEN)?;
+        let roots = read_roots(&mut r)?;
+        let evidence = r.flag("accepted flag")?.then(|| Evidence::read(&mut r)).transpose()?;
         r.finish("trust state")?;
+        Self::check(signed_root, dataset, &roots, evidence.as_ref())
+    }
+
+    /// Checks trust roots, and what proves a head state under the newest of them.
+    pub(crate) fn check(
+        signed_root: &[u8],
+        dataset: &Name,
+        roots: &[Vec<u8>],
+        evidence: Option<&Evidence>,
+    ) -> Result<Self, Error> {
+        let mut chain = TrustChain::embedded(signed_root, dataset)?;
+        chain.extend(roots)?;
+        let check = |e: &Evidence| Proven::check(&chain, &e.checkpoint, &e.head, &e.inclusion);
+        let accepted = evidence.map(check).transpose()?;
         Ok(Self { chain, accepted })
     }
 
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_magic(MAGIC);
-        w.count(self.chain.signed().len());
-        for root in self.chain.signed() {
-            w.bytes(root);
-        }
+        write_roots(self.chain.signed(), &mut w);
         w.byte(self.accepted.is_some().into());
-        if let Some(accepted) = &self.accepted {
-            w.bytes(&accepted.note);
-            w.bytes(&accepted.entry);
-            let inclusion = accepted.before.next_proof();
-            w.count(inclusion.len());
-            for hash in &inclusion {
-                w.raw(&hash.0);
-            }
+        if let Some(evidence) = self.evidence() {
+            evidence.write(&mut w);
         }
         w.finish()
+    }
+
+    /// What proves the head state that was accepted last.
+    pub(crate) fn evidence(&self) -> Option<Evidence> {
+        self.accepted.as_ref().map(|accepted| Evidence {
+            checkpoint: accepted.note.clone(),
+            head: accepted.entry.clone(),
+            inclusion: accepted.before.next_proof(),
+        })
     }
 
     /// The newest trust root.
@@ -286,6 +335,17 @@ impl TrustState {
     /// none is asked for.
     pub fn cosigned_s(&self) -> u64 {
         self.accepted.as_ref().map_or(0, |accepted| accepted.verified.cosigned_s)
+    }
+
+    /// How old that checkpoint is.
+    pub fn freshness(&self, now: Millis) -> Freshness {
+        let cosigned_s = self.cosigned_s();
+        Freshness::of(self.root(), cosigned_s, cosigned_s, now)
+    }
+
+    /// The signed trust roots that lead on from version 1, which every wallet has.
+    pub(crate) fn chain_after_first(&self) -> Vec<Vec<u8>> {
+        self.chain.signed()[usize::from(self.chain.first_version() == 1)..].to_vec()
     }
 
     /// The bytes of the head state accepted last, and its inclusion proof from the leaf up.

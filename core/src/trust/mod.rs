@@ -1,8 +1,8 @@
 //! Who is believed, and why: trust roots, checkpoints, the release log and its proofs.
 //!
 //! In scope: pure checks over bytes and what a client keeps of them. Out of scope: fetching,
-//! storing, clocks. Specification: docs/spec/trust-root.md, checkpoint.md, head-state.md, log.md
-//! and trust-state.md.
+//! storing, clocks. Specification: docs/spec/trust-root.md, checkpoint.md, head-state.md, log.md,
+//! trust-state.md and proof.md.
 //!
 //! | module | what |
 //! | --- | --- |
@@ -12,6 +12,9 @@
 //! | [`note`] | a checkpoint's signatures against a trust root |
 //! | [`root`] | a chain of trust roots |
 //! | [`accept`] | what a client keeps, and whether it takes a newer checkpoint |
+//! | [`manifest`] | a manifest against the head state that names it |
+//! | [`proof`] | a record's whole way up to the trust root, in one piece |
+//! | [`freshness`] | how old a checkpoint is |
 //! | [`append`] | whether the edge lets a pointer move |
 //! | [`sign`] | the other side: signing and growing the log |
 //!
@@ -23,8 +26,11 @@
 
 pub mod accept;
 pub mod append;
+pub mod freshness;
 pub mod log;
+pub mod manifest;
 pub mod note;
+pub mod proof;
 pub mod root;
 pub mod sign;
 pub mod signature;

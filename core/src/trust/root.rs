@@ -132,6 +132,11 @@ impl TrustChain {
         self.later.last().unwrap_or(&self.first)
     }
 
+    /// The embedded trust root's version.
+    pub(crate) fn first_version(&self) -> u64 {
+        self.first.version
+    }
+
     /// The signed trust roots, the embedded one first.
     pub fn signed(&self) -> &[Vec<u8>] {
         &self.signed

@@ -115,7 +115,7 @@ pub fn generate(encoder: &mut impl Encoder) -> Vec<Format> {
     let world = data::World::new(encoder);
     let log = trust::Releases::new(&world);
     let mut formats = tree::formats(&world);
-    formats.extend(trust::formats(&log));
+    formats.extend(trust::formats(&world, &log));
     formats.extend(client::formats(&world, &log));
     formats
 }

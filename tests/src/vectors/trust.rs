@@ -9,11 +9,12 @@ use packice_core::format::trust_root::{Floor, Role, Staleness, TrustRoot, Witnes
 use packice_core::hash;
 use packice_core::trust::accept::{Offer, TrustState};
 use packice_core::trust::log::Frontier;
+use packice_core::trust::proof::{FullProof, verify_full};
 use packice_core::trust::sign::{self, Grown, Seed};
 use packice_core::trust::tiles::{TileKind, TileRef};
 use packice_core::types::{LogHash, Name, Version, hex};
 
-use super::data::{TOKEN_COUNT, World, build_tree, name, object, token, tokens};
+use super::data::{Built, TOKEN_COUNT, World, build_tree, name, object, token, tokens};
 use super::{Format, Vector};
 
 const ORIGIN: &str = "packice.example/vectors";
@@ -200,7 +201,7 @@ fn grow(entries: &[Vec<u8>]) -> (Vec<Grown>, Vec<(TileRef, Vec<u8>)>) {
     (states, tiles)
 }
 
-pub(super) fn formats(log: &Releases) -> Vec<Format> {
+pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
     vec![
         manifest_vectors(log),
         head_vectors(log),
@@ -209,6 +210,7 @@ pub(super) fn formats(log: &Releases) -> Vec<Format> {
         trust_root_vectors(log),
         bootstrap_vectors(log),
         trust_state_vectors(log),
+        full_proof_vectors(world, log),
     ]
 }
 
@@ -373,6 +375,45 @@ fn trust_state_vectors(log: &Releases) -> Format {
             vector("embedded", "before any checkpoint", &embedded),
             vector("accepted", "after the bootstrap first", &log.accepted(&log.first)),
             vector("rotated", "after the bootstrap rotated alone", &log.accepted(&log.third)),
+        ],
+    }
+}
+
+fn full_proof_vectors(world: &World, log: &Releases) -> Format {
+    let vector = |name, about, release: (&Bootstrap, usize), built: &Built, key: &[u8]| {
+        let (bootstrap, version) = release;
+        let state = log.accepted(bootstrap);
+        let manifest = &log.manifests[version - 1];
+        let collection = &built.entry.name;
+        let proof = FullProof::new(&state, manifest, collection, key, &built.prove(key));
+        let bytes = proof.expect("an accepted release").encode();
+        let proven = verify_full(&bytes, &log.roots[0], &dataset(), &channel());
+        let proven = proven.expect("a proof that holds");
+        let value = proven.value.map_or_else(|| "absent".to_owned(), |value| hex(&value));
+        Vector::new(name, about, bytes)
+            .fact("collection", collection.as_str())
+            .fact("key", hex(key))
+            .fact("value", value)
+            .fact("version", version)
+            .fact("cosigned_s", proven.trust.cosigned_s())
+    };
+    let (first, rotated) = ((&log.first, 1), (&log.third, 2));
+    let present = token(1234).0;
+    let absent = [&present[..], b"x"].concat();
+    Format {
+        name: "full-proof",
+        spec: "docs/spec/proof.md",
+        about: "The whole way from a record to the trust root, for whoever has trust root 1.",
+        vectors: vec![
+            vector("presence", "of token/001234 in version 1", first, &world.tokens, &present),
+            vector("absence", "of token/001234x in version 1", first, &world.tokens, &absent),
+            vector(
+                "rotated",
+                "of setting/7 in version 2, under trust root 2, cosigned",
+                rotated,
+                &world.config,
+                b"setting/7",
+            ),
         ],
     }
 }
