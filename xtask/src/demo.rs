@@ -120,7 +120,7 @@ pub(crate) fn build_publisher(shop: &Shop) -> Result<PathBuf> {
 }
 
 /// The edge on workerd, with one publisher's token.
-fn start_edge(shop: &Shop, port: u16, store: &Path, token: &str) -> Result<Server> {
+pub(crate) fn start_edge(shop: &Shop, port: u16, store: &Path, token: &str) -> Result<Server> {
     let step = Step::start("edge on workerd");
     let hash = blake3::hash(token.as_bytes()).to_hex();
     let mut node = shop.node();
@@ -132,7 +132,7 @@ fn start_edge(shop: &Shop, port: u16, store: &Path, token: &str) -> Result<Serve
 }
 
 /// A secret for this run.
-fn random_token() -> Result<String> {
+pub(crate) fn random_token() -> Result<String> {
     use std::io::Read;
     let mut bytes = [0; 32];
     std::fs::File::open("/dev/urandom")

@@ -5,6 +5,7 @@
 //! attacker could try here: a changed npm package or crate; so both lock files are exact, npm's
 //! install scripts never run, and `tidy` checks licences and dependencies.
 
+mod bench;
 mod build;
 mod data;
 mod demo;
@@ -46,6 +47,8 @@ enum Verb {
     EdgeBuild(edge::Args),
     /// Write the demo's data sets, or the synthetic one, as JSON lines under target/data
     Data(data::Args),
+    /// Measure what Packice costs; figures go to target/bench
+    Bench(bench::Args),
     /// Measure the npm package: wasm and JavaScript as brotli, by part
     Size(size::Args),
     /// Check structure, formatting, lints, docs, licences and dependencies
@@ -72,6 +75,7 @@ fn dispatch(shop: &mut Shop, verb: &Verb) -> Result<()> {
         Verb::Data(args) => data::main(shop, args),
         Verb::Demo(args) => demo::main(shop, args),
         Verb::Test(args) => test::main(shop, args),
+        Verb::Bench(args) => bench::main(shop, args),
         Verb::Size(args) => size::main(shop, args),
         Verb::Tidy(args) => tidy::main(shop, args),
     }

@@ -154,6 +154,11 @@ impl Server {
         self.hello["url"].as_str().context("the server's line has no url")
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until the server ends by itself (Ctrl-C reaches it too).
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         // `Child::wait` closes a stdin that the child still has, and with it this server.

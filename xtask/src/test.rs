@@ -11,7 +11,7 @@ use crate::build::bindgen::Effort;
 use crate::build::{edge, npm, parity};
 use crate::shop::Shop;
 use crate::step::{self, Reported, Step};
-use crate::{data, demo, size, tidy, toolchain};
+use crate::{bench, data, demo, size, tidy, toolchain};
 
 /// Run every check and test; `.ci/run` calls this.
 #[derive(clap::Args)]
@@ -39,6 +39,8 @@ enum Name {
     Size,
     /// The demo, headless, with every record compared.
     Demo,
+    /// A million records on the whole way, and the memory that takes.
+    Large,
 }
 
 /// The cases that a runner counted.
@@ -58,6 +60,9 @@ const STEPS: &[(Name, &str, Run)] = &[
     (Name::Size, "size", |shop, _| whole(size::main(shop, &size::Args {}))),
     (Name::Demo, "demo --headless", |shop, args| {
         whole(demo::main(shop, &demo::Args::headless(args.no_install)))
+    }),
+    (Name::Large, "bench large, a million records", |shop, args| {
+        whole(bench::large::main(shop, &bench::large::Args::bounded(args.no_install)))
     }),
 ];
 
