@@ -154,7 +154,15 @@ pub fn on_file<'a>(deed: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> F
     move |error| {
         let message = format!("cannot {deed} {}: {error}", path.display());
         let kind = error.kind();
-        if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) {
+        let misnamed = [
+            io::ErrorKind::NotFound,
+            io::ErrorKind::NotADirectory,
+            io::ErrorKind::IsADirectory,
+            io::ErrorKind::ReadOnlyFilesystem,
+        ];
+        if kind == io::ErrorKind::PermissionDenied {
+            Failure::usage(message).next("let this user read and write there, or name another path")
+        } else if misnamed.contains(&kind) {
             Failure::usage(message)
         } else if kind == io::ErrorKind::StorageFull {
             Failure::internal(message).next("free some disk space and run the command again")

@@ -6,6 +6,7 @@ pub mod client;
 pub mod config;
 pub mod describe;
 pub mod edge;
+pub mod export;
 pub mod failure;
 pub mod input;
 pub mod keys;

@@ -208,7 +208,9 @@ fn help_names_the_exit_codes_and_gives_examples() {
     let project = Project::new();
     let help = project.run(&["--help"]);
     assert!(String::from_utf8_lossy(&help.stdout).contains("7  absent"));
-    for verb in ["init", "build", "inspect", "diff", "publish", "sync", "get", "range", "verify"] {
+    let verbs =
+        ["init", "build", "inspect", "diff", "publish", "sync", "get", "range", "verify", "export"];
+    for verb in verbs {
         let help = project.run(&[verb, "--help"]);
         let text = String::from_utf8_lossy(&help.stdout).into_owned();
         assert!(text.contains("Examples:"), "{verb}: {text}");

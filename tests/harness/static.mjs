@@ -30,11 +30,21 @@ function inside(folder, path) {
   return file === folder || file.startsWith(folder + sep) ? file : null;
 }
 
+/** The bytes that a request asks for, as hosts understand it: one range, or else the whole. */
+function rangeOf(header, size) {
+  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(header ?? '') ?? [];
+  const start = Number(first ?? 0);
+  const end = Math.min(Number(last ?? size - 1), size - 1);
+  return start <= end ? { start, end } : { start: 0, end: size - 1 };
+}
+
 /**
  * Starts the server. `mounts` maps URL prefixes to folders (`{ '/': 'www', '/pkg/': … }`, the
- * longest prefix wins); `pages` maps exact paths to `{ type, body }` made up by a test.
+ * longest prefix wins); `pages` maps exact paths to `{ type, body }` made up by a test; `headers`
+ * stand in the answers with files.
  */
-export async function startStatic({ mounts = {}, pages = {}, host = '127.0.0.1', port = 0 }) {
+export async function startStatic(options) {
+  const { mounts = {}, pages = {}, headers = {}, host = '127.0.0.1', port = 0 } = options;
   const table = Object.entries(mounts)
     .map(([prefix, folder]) => [prefix, resolve(folder)])
     .sort((a, b) => b[0].length - a[0].length);
@@ -54,14 +64,18 @@ export async function startStatic({ mounts = {}, pages = {}, host = '127.0.0.1',
         found = await stat(file).catch(() => null);
       }
       if (!found?.isFile()) continue;
-      counts.bytes += found.size;
-      response.writeHead(200, {
+      const { start, end } = rangeOf(request.headers.range, found.size);
+      const whole = end - start + 1 === found.size;
+      counts.bytes += end - start + 1;
+      response.writeHead(whole ? 200 : 206, {
         'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
-        'content-length': found.size,
+        'content-length': end - start + 1,
         'cache-control': 'no-store',
+        ...(whole ? {} : { 'content-range': `bytes ${start}-${end}/${found.size}` }),
+        ...headers,
       });
-      if (request.method === 'HEAD') return response.end();
-      return createReadStream(file).pipe(response);
+      if (request.method === 'HEAD' || found.size === 0) return response.end();
+      return createReadStream(file, { start, end }).pipe(response);
     }
     return send(response, 404, 'text/plain; charset=utf-8', `no file for ${path}\n`);
   }

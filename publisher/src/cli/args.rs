@@ -54,6 +54,8 @@ pub enum Verb {
     Range(RangeArgs),
     /// Check every record of a store or an edge up to the signed root
     Verify(VerifyArgs),
+    /// Copy the newest release into a folder that any static host can serve
+    Export(ExportArgs),
 }
 
 /// Options of `init`.
@@ -313,6 +315,30 @@ pub struct VerifyArgs {
     #[arg(long, conflicts_with = "clean")]
     pub repair: bool,
     /// Where from, and where to
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Options of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice export public
+  packice export public --keep 3
+  packice export public --trust root.bin --source https://edge.example.org
+
+It verifies the release as a client does, and writes the pointer last: a copy that broke off goes
+on, and one that is there gets what is new. Serve the folder as it is, so that its v1/ stands
+under the source's URL. Cache what stands under bundle/, layout/, manifest/, dictionary/, delta/
+and trust-root/ for good, and bootstrap/, checkpoint and log/ for seconds; allow any origin to GET.
+The file _headers says so to Cloudflare Pages and Netlify.")]
+pub struct ExportArgs {
+    /// The folder
+    pub dir: PathBuf,
+    /// Keep only the last N releases of the channel
+    #[arg(long, value_name = "N")]
+    pub keep: Option<usize>,
+    /// Where from, and under which trust
     #[command(flatten)]
     pub client: ClientArgs,
 }

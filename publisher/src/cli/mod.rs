@@ -3,6 +3,7 @@
 pub mod args;
 mod build;
 mod diff;
+mod export;
 mod init;
 mod inspect;
 mod publish;
@@ -41,6 +42,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Verb::Get(args) => read::get(cli, args, ui),
         Verb::Range(args) => read::range(cli, args, ui),
         Verb::Verify(args) => verify::run(cli, args, ui),
+        Verb::Export(args) => export::run(cli, args, ui),
         Verb::Inspect(args) => inspect::run(cli, args, ui),
         Verb::Diff(args) => diff::run(cli, args, ui),
     }
