@@ -24,8 +24,11 @@ before(async () => {
 });
 
 after(async () => {
-  await client?.close();
-  await edge?.close();
+  try {
+    await client?.close();
+  } finally {
+    await edge?.close();
+  }
 });
 
 const call = (method, path, options) => client.call(method, path, options);

@@ -42,6 +42,7 @@ export function freePort(host = '127.0.0.1') {
  * - `persist`: folder that keeps R2 between runs; a temporary one, removed by `close`, if absent.
  * - `colo`: the data centre that `request.cf.colo` names.
  * - `port`: 0 takes a free one.
+ * - `r2Buckets`: the bindings of its stores; none for an edge whose store does not answer.
  */
 export async function startEdge({
   tokenHashes = '',
@@ -50,6 +51,7 @@ export async function startEdge({
   host = '127.0.0.1',
   port = 0,
   bindings = {},
+  r2Buckets = ['OBJECTS'],
   verbose = false,
 } = {}) {
   if (!existsSync(join(BUILD, 'index.js'))) {
@@ -74,7 +76,7 @@ export async function startEdge({
           { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
         ],
         compatibilityDate: await compatibilityDate(),
-        r2Buckets: ['OBJECTS'],
+        r2Buckets,
         bindings: { PUBLISH_TOKEN_HASHES: tokenHashes, ...bindings },
         unsafeDirectSockets: [socket],
       },

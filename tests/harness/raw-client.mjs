@@ -1,17 +1,27 @@
 // A plain HTTP client for tests of the edge: sends paths and headers exactly as they are written,
-// and keeps count, so that a test can say at its end that no request came to a 5xx.
+// and keeps count, so that a test can say at its end that no request came to a 5xx, and that every
+// answer was one that docs/spec/openapi.yaml lists.
 
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import { loadApi } from './openapi.mjs';
+
+const api = await loadApi();
 
 /** A client of one edge. */
 export class Client {
   #edge;
   #agent = new http.Agent({ keepAlive: true });
   #failed = [];
+  #faults = [];
+  #mayFail;
+  /** Which `METHOD template status` of the document were seen. */
+  seen = new Set();
 
-  constructor(edge) {
+  /** `mayFail` for an edge that is broken on purpose. */
+  constructor(edge, { mayFail = false } = {}) {
     this.#edge = edge;
+    this.#mayFail = mayFail;
   }
 
   /**
@@ -37,7 +47,9 @@ export class Client {
         for await (const piece of response) chunks.push(piece);
         const status = response.statusCode;
         if (status >= 500) this.#failed.push(`${status} ${method} ${path}`);
-        ok({ status, headers: response.headers, body: Buffer.concat(chunks) });
+        const reply = { status, headers: response.headers, body: Buffer.concat(chunks) };
+        this.#judge(method, path, reply);
+        ok(reply);
         if (headersOnly) request.destroy();
       });
       if (headersOnly) request.flushHeaders();
@@ -45,10 +57,18 @@ export class Client {
     });
   }
 
-  /** Ends the connections; fails if any request came to a 5xx. */
+  #judge(method, path, reply) {
+    const { which, faults } = api.judge(method, path, reply);
+    if (which) this.seen.add(which);
+    const request = `${method} ${path.slice(0, 100)}: ${reply.status}`;
+    this.#faults.push(...faults.map((fault) => `${request}: ${fault}`));
+  }
+
+  /** Ends the connections; fails if any request came to a 5xx, or to what is not listed. */
   async close() {
     this.#agent.destroy();
-    assert.deepEqual(this.#failed, [], 'no request may end in a 5xx');
+    assert.deepEqual(this.#faults, [], 'docs/spec/openapi.yaml does not say so');
+    if (!this.#mayFail) assert.deepEqual(this.#failed, [], 'no request may end in a 5xx');
   }
 }
 
