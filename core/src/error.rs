@@ -235,6 +235,8 @@ pub enum TrustError {
     LayoutMismatch,
     /// A proof does not lead from the record to the signed root.
     BadProof,
+    /// What would serve is older than the trust root lets it be.
+    Expired,
 }
 
 impl TrustError {
@@ -261,6 +263,7 @@ impl TrustError {
             Self::WrongManifest => "trust/wrong-manifest",
             Self::LayoutMismatch => "trust/layout-mismatch",
             Self::BadProof => "trust/bad-proof",
+            Self::Expired => "trust/expired",
         }
     }
 }
@@ -304,6 +307,10 @@ impl fmt::Display for TrustError {
             Self::WrongManifest => f.write_str("the manifest is not the one the head names"),
             Self::LayoutMismatch => f.write_str("the layout does not deliver the signed root"),
             Self::BadProof => f.write_str("the proof does not lead to the signed root"),
+            Self::Expired => f.write_str(
+                "the data is older than its publisher lets it be: sync, and see that the \
+                 device's clock is right",
+            ),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use packice_core::trust::freshness::Freshness;
+
 /// Reads `16 KiB`, `1 MiB`, `4096` or `64KB` as bytes; units are binary, `KB` means `KiB`.
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
@@ -51,6 +53,23 @@ pub fn show_span(span: Duration) -> String {
         0 => format!("{} ms", span.as_millis()),
         1..=119 => format!("{:.1} s", span.as_secs_f64()),
         seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}
+
+/// Shows how old something is: `fresh, cosigned 12.3 s ago`.
+pub fn show_freshness(freshness: &Freshness) -> String {
+    let level = freshness.level.as_str();
+    match freshness.age_ms {
+        Some(age) => format!("{level}, cosigned {} ago", show_age(Duration::from_millis(age))),
+        None => format!("{level}: the trust root names no witnesses"),
+    }
+}
+
+fn show_age(age: Duration) -> String {
+    match age.as_secs() / 60 {
+        0..=119 => show_span(age),
+        minutes @ 120..=2879 => format!("{} h", minutes / 60),
+        minutes => format!("{} days", minutes / 1440),
     }
 }
 

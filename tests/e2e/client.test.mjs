@@ -409,7 +409,11 @@ describe('the client in Chromium', { concurrency: false }, () => {
     const keys = [];
     for await (const { key } of dataset.range('sealed')) keys.push(Buffer.from(key).toString());
     assert.deepEqual(keys, COLLECTIONS[2].records.map(([key]) => key));
-    assert.equal((await dataset.status()).stored, true);
+    const { stored, freshness } = await dataset.status();
+    assert.equal(stored, true);
+    assert.deepEqual(freshness, { level: 'unknown', at: null, ageMs: null });
+    const wrong = { dataset: 'client-test', sources: [world.edge.url], trust, whenExpired: 'never' };
+    await assert.rejects(open(wrong), { code: 'misuse/whenExpired' });
     const { full } = await dataset.proof('items', KEY);
     await dataset.close();
     const proven = await verifyProof(full, { dataset: 'client-test', trust });

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::{Channel, Head, Policy};
 use packice_core::format::manifest::{Base, Collection, Dictionary, Manifest, Params, Provenance};
-use packice_core::format::trust_root::{Role, Staleness, TrustRoot, WitnessPolicy};
+use packice_core::format::note::Checkpoint;
+use packice_core::format::trust_root::{Role, Staleness, TrustRoot, Witness, WitnessPolicy};
 use packice_core::hash;
 use packice_core::tree::build::{BuiltFrame, TreeBuilder};
 use packice_core::tree::layout::LayoutBuilder;
@@ -57,6 +58,8 @@ pub struct Publication {
     pub manifest: Option<Manifest>,
     /// Whether bootstraps inline what fits.
     pub inline: bool,
+    /// When each witness cosigns, in seconds since 1970; none for a trust root without witnesses.
+    pub cosign_s: Vec<u64>,
     release_seed: [u8; 32],
     frontier: Frontier,
     open_tiles: Vec<(packice_core::trust::tiles::TileRef, Vec<u8>)>,
@@ -81,6 +84,12 @@ pub fn path(kind: ObjectKind, name: &WireName) -> String {
     format!("{}/{name}", kind.as_str())
 }
 
+/// A witness's name and seed.
+fn witness(at: usize) -> (String, [u8; 32]) {
+    let seed = 100 + u8::try_from(at).expect("few witnesses");
+    (format!("witness.test/w{at}"), [seed; 32])
+}
+
 impl Default for Publication {
     fn default() -> Self {
         Self::signed_by(RELEASE_SEED)
@@ -90,6 +99,25 @@ impl Default for Publication {
 impl Publication {
     /// A publication without a version, of a release key of one's own.
     pub fn signed_by(release_seed: [u8; 32]) -> Self {
+        Self::new(release_seed, Staleness::default(), Vec::new())
+    }
+
+    /// A publication that is watched by as many witnesses as there are times, a quorum of them
+    /// more than half: when each cosigns, and after how long data is stale and expired.
+    pub fn watched(staleness: Staleness, cosign_s: Vec<u64>) -> Self {
+        Self::new(RELEASE_SEED, staleness, cosign_s)
+    }
+
+    fn new(release_seed: [u8; 32], staleness: Staleness, cosign_s: Vec<u64>) -> Self {
+        let witness = |at| {
+            let (name, seed) = witness(at);
+            Witness { name, key: sign::public_key(&seed) }
+        };
+        let quorum = if cosign_s.is_empty() { 0 } else { cosign_s.len() / 2 + 1 };
+        let witnesses = WitnessPolicy {
+            quorum: u32::try_from(quorum).expect("few witnesses"),
+            witnesses: (0..cosign_s.len()).map(witness).collect(),
+        };
         let role = |seed| Role { threshold: 1, keys: vec![sign::public_key(&seed)] };
         let root = TrustRoot {
             dataset: dataset(),
@@ -97,8 +125,8 @@ impl Publication {
             version: 1,
             root: role(ROOT_SEED),
             release: role(release_seed),
-            witnesses: WitnessPolicy::default(),
-            staleness: Staleness::default(),
+            witnesses,
+            staleness,
             floor: None,
         };
         Self {
@@ -106,6 +134,7 @@ impl Publication {
             files: BTreeMap::new(),
             manifest: None,
             inline: true,
+            cosign_s,
             release_seed,
             frontier: Frontier::new(),
             open_tiles: Vec::new(),
@@ -165,7 +194,7 @@ impl Publication {
         self.open_tiles = tiles;
         let grown = sign::grow(&self.frontier, entry);
         self.frontier = grown.frontier;
-        let note = sign::sign_checkpoint(ORIGIN, grown.at, &[self.release_seed]).encode();
+        let note = self.cosigned(sign::sign_checkpoint(ORIGIN, grown.at, &[self.release_seed]));
         let mut left = 40_000usize;
         let fits = |object: &Vec<u8>| {
             let fits = object.len() + 8 <= left;
@@ -181,6 +210,25 @@ impl Publication {
             objects,
         };
         self.files.insert("checkpoint".into(), note.into_bytes());
+        self.files.insert("bootstrap/stable".into(), bootstrap.encode());
+    }
+
+    fn cosigned(&self, mut checkpoint: Checkpoint) -> String {
+        for (at, time_s) in self.cosign_s.iter().enumerate() {
+            let (name, seed) = witness(at);
+            sign::add_cosignature(&mut checkpoint, &name, &seed, *time_s);
+        }
+        checkpoint.encode()
+    }
+
+    /// Has the witnesses cosign the newest checkpoint once more, at these times.
+    pub fn cosign_again(&mut self, cosign_s: Vec<u64>) {
+        self.cosign_s = cosign_s;
+        let checkpoint = Checkpoint::parse(&self.files["checkpoint"]).expect("a checkpoint");
+        let note = self.cosigned(checkpoint).into_bytes();
+        let mut bootstrap = Bootstrap::parse(&self.files["bootstrap/stable"]).expect("a bootstrap");
+        bootstrap.checkpoint.clone_from(&note);
+        self.files.insert("checkpoint".into(), note);
         self.files.insert("bootstrap/stable".into(), bootstrap.encode());
     }
 

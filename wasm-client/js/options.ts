@@ -12,12 +12,17 @@ export function hostOptions(options: OpenOptions): HostOptions {
   if (!Array.isArray(options.sources) || options.sources.length === 0) {
     throw misuse("sources", "at least one URL to fetch from is needed");
   }
+  const { whenExpired = "serve" } = options;
+  if (whenExpired !== "serve" && whenExpired !== "refuse") {
+    throw misuse("whenExpired", `it is "serve" or "refuse", not "${whenExpired as string}"`);
+  }
   return {
     dataset,
     channel,
     sources: options.sources.map(source),
     trust: trustBytes(options.trust),
     database: databaseName(options),
+    refuseExpired: whenExpired === "refuse",
     memory: options.store === "memory" || typeof indexedDB === "undefined",
     wasmUrl: wasmUrl(options.wasmUrl),
   };

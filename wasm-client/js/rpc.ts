@@ -13,6 +13,7 @@ export interface HostOptions {
   trust: Uint8Array;
   database: string;
   memory: boolean;
+  refuseExpired: boolean;
   wasmUrl: string | undefined;
 }
 

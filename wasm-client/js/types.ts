@@ -41,6 +41,11 @@ export interface OpenOptions {
    * `"memory"` (gone on close).
    */
   store?: "indexeddb" | "memory";
+  /**
+   * What reads do while the newest data to be had is expired (see `Freshness`): `"serve"` it, the
+   * default, or `"refuse"` with `trust/expired`.
+   */
+  whenExpired?: "serve" | "refuse";
 }
 
 /** What a read can answer. `unknown` means: not held here, and not to be had right now. */
@@ -154,6 +159,8 @@ export interface Status {
   version: number | null;
   /** True once every object of that version is stored and committed. */
   stored: boolean;
+  /** How old that version is. */
+  freshness: Freshness;
   collections: CollectionStatus[];
   sources: SourceStatus[];
   /** Since open(). */
@@ -205,6 +212,8 @@ export interface Events {
   bundle: { collection: string; index: number; total: number; state: "fetching" | "stored" };
   /** A source misbehaved or failed: its name, what it did, and with which object. */
   fault: { source: string; code: string; object: string; detail: string };
+  /** What serves reads has another level of age than before; noticed at the next call. */
+  freshness: Freshness;
   /** A row of the local database is not what its name says; it counts as missing. */
   damaged: { object: string };
   /** What the publisher signed does not lead to the root it signed: the publisher's own fault. */

@@ -174,7 +174,11 @@ impl Host {
         loop {
             let next = self.inbox.borrow_mut().pop_front();
             match next {
-                Some(Step::Input(input)) => self.engine.borrow_mut().handle(input, now()),
+                Some(Step::Input(input)) => {
+                    let mut engine = self.engine.borrow_mut();
+                    engine.set_clock(millis(platform::wall_clock_ms()), now());
+                    engine.handle(input, now());
+                }
                 Some(Step::Work) => self.engine.borrow_mut().work(WORK_BUDGET, now()),
                 None => break,
             }
@@ -392,7 +396,11 @@ fn span(until: Millis) -> u32 {
 }
 
 /// The time on the engine's clock.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn now() -> Millis {
-    Millis(platform::clock_ms() as u64)
+    millis(platform::clock_ms())
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn millis(time: f64) -> Millis {
+    Millis(time as u64)
 }

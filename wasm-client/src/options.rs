@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) database: String,
     /// Whether nothing is to be kept on disk.
     pub(crate) memory: bool,
+    /// Whether reads are refused while what would serve them is expired.
+    refuse_expired: bool,
 }
 
 /// What a full proof is checked against.
@@ -76,6 +78,7 @@ impl Options {
             trust: bytes(options, "trust")?,
             database: text(options, "database")?,
             memory: field(options, "memory").is_truthy(),
+            refuse_expired: field(options, "refuseExpired").is_truthy(),
         })
     }
 
@@ -89,7 +92,10 @@ impl Options {
             channel: self.channel.clone(),
             trust: self.trust.clone(),
         };
-        Engine::new(config, seed).map_err(|e| failure(e.code(), &e.to_string()))
+        let engine = Engine::new(config, seed);
+        let mut engine = engine.map_err(|e| failure(e.code(), &e.to_string()))?;
+        engine.refuse_expired(self.refuse_expired);
+        Ok(engine)
     }
 
     /// The URL of a path at a source.

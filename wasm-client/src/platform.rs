@@ -19,6 +19,11 @@ pub(crate) fn clock_ms() -> f64 {
     read().unwrap_or_else(Date::now)
 }
 
+/// Milliseconds since 1970 by the local clock as it is set now: it may jump either way.
+pub(crate) fn wall_clock_ms() -> f64 {
+    Date::now()
+}
+
 /// Bytes of the wasm memory.
 pub(crate) fn memory_bytes() -> u32 {
     let memory: WebAssembly::Memory = wasm_bindgen::memory().unchecked_into();

@@ -58,17 +58,16 @@ pub(crate) fn statement(proven: &Statement, now: Millis) -> JsValue {
         .nullable("value", proven.value.as_deref().map(Uint8Array::from))
         .number("version", proven.version.0)
         .with("root", proven.root.to_hex())
-        .with("freshness", freshness(&proven.freshness(now)))
+        .with("freshness", JsValue::from(freshness(&proven.freshness(now))))
         .into()
 }
 
 /// How old what is held or proven is.
-fn freshness(freshness: &Freshness) -> JsValue {
+fn freshness(freshness: &Freshness) -> Record {
     Record::new()
         .with("level", freshness.level.as_str())
         .nullable("at", freshness.at.map(|at| number(at.0)))
         .nullable("ageMs", freshness.age_ms.map(number))
-        .into()
 }
 
 /// The blocks of a proof from the root down to the leaf, as a page shows them.
@@ -152,6 +151,7 @@ pub(crate) fn event(event: &Event) -> Option<(&'static str, JsValue)> {
         Event::LayoutMismatch { collection } => {
             ("mismatch", Record::new().with("collection", collection.as_str()))
         }
+        Event::Freshness(now) => ("freshness", freshness(now)),
         Event::Status(_) => return None,
     };
     Some((name, data.into()))
@@ -181,6 +181,7 @@ pub(crate) fn status<'a>(
         .with("phase", phase(status.phase))
         .nullable("version", status.version.map(|version| number(version.0)))
         .with("stored", status.stored)
+        .with("freshness", freshness(&status.freshness))
         .list("collections", status.collections.iter().map(collection))
         .list("sources", sources.map(|(status, url)| source(status, url)))
         .number("bytesFetched", status.bytes_fetched)

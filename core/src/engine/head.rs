@@ -59,15 +59,25 @@ impl Engine {
         self.net.queue.push(class, Job::new(what));
     }
 
-    /// A checkpoint that says what is known already ends the search; any other one is only a
-    /// reason to ask for the bootstrap, where it is verified.
+    /// A checkpoint of the log as it is known ends the search, with the cosignatures that it may
+    /// add; any other one is only a reason to ask for the bootstrap, where it is verified.
     pub(super) fn checkpoint_came(&mut self, body: &[u8]) -> Result<(), Fault> {
         let note = Checkpoint::parse(body).map_err(|error| Fault::of(&error))?;
         if self.trust.seen() == (Seen { size: note.size, root: note.root }) {
-            self.head_done();
-        } else {
-            self.net.queue.push(Class::Trust, Job::new(What::Bootstrap));
+            match self.trust.refresh(body, &self.channel) {
+                Ok(Offer::Accepted(renewed)) => {
+                    self.adopt(renewed);
+                    return Ok(());
+                }
+                Ok(Offer::Unchanged | Offer::NeedsConsistency { .. }) => {
+                    self.head_done();
+                    return Ok(());
+                }
+                // Signed under a newer trust root, or by nobody: the bootstrap tells which.
+                Err(_) => {}
+            }
         }
+        self.net.queue.push(Class::Trust, Job::new(What::Bootstrap));
         Ok(())
     }
 
@@ -164,10 +174,16 @@ impl Engine {
     fn try_adopt(&mut self, accepted: &Accepted) -> Result<bool, Failure> {
         let name = accepted.channel.manifest.name;
         let trust = accepted.state.encode();
-        if let Some(snapshot) = self.held_mut(&name) {
-            // Nothing new but the checkpoint: what is held is proven by the newest one.
-            snapshot.trust = accepted.state.clone();
-            snapshot.record.trust = trust;
+        let mut held = false;
+        for snapshot in [&mut self.committed, &mut self.target].into_iter().flatten() {
+            if snapshot.manifest_name == name {
+                // Nothing new but the checkpoint: what is held is proven by the newest one.
+                snapshot.trust = accepted.state.clone();
+                snapshot.record.trust.clone_from(&trust);
+                held = true;
+            }
+        }
+        if held {
             self.save_state(false);
             return Ok(true);
         }
@@ -190,11 +206,6 @@ impl Engine {
         self.target_renewed = true;
         self.save_state(false);
         Ok(true)
-    }
-
-    fn held_mut(&mut self, manifest: &WireName) -> Option<&mut Snapshot> {
-        let held = [&mut self.committed, &mut self.target].into_iter().flatten();
-        held.into_iter().find(|snapshot| snapshot.manifest_name == *manifest)
     }
 
     /// The directories of all collections, every missing one asked for at once.

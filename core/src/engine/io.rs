@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::format::manifest::Params;
+use crate::trust::freshness::Freshness;
 use crate::types::{Identity, Millis, ObjectKind, Version, WireName};
 
 pub use crate::plan::sources::{SourceId, SourceState, SourceStatus};
@@ -506,6 +507,9 @@ pub enum Event {
         /// The collection.
         collection: String,
     },
+    /// What serves reads has another level of age than before. It is noticed with the next input
+    /// or tick: no timer runs for it.
+    Freshness(Freshness),
     /// The state in full, asked for by [`Command::Status`].
     Status(Status),
 }
@@ -545,6 +549,8 @@ pub struct Status {
     pub version: Option<Version>,
     /// Whether that version is stored whole.
     pub stored: bool,
+    /// How old it is.
+    pub freshness: Freshness,
     /// Its collections.
     pub collections: Vec<CollectionStatus>,
     /// The sources.

@@ -11,11 +11,13 @@
 //! | `blob` | where are verified bytes of that name? |
 //! | `net` | who is asked, and what when a source lies or fails? |
 //! | `work` | hashing, decoding and signature checks in bounded steps |
+//! | `clock` | how old is what serves reads, and may it still? |
 //! | `store` | what is durable, and when is a transaction due? |
 //! | `state`, `snapshot` | what opening reads, and how it is verified again |
 
 mod blob;
 mod cache;
+mod clock;
 mod head;
 pub mod io;
 mod net;
@@ -39,10 +41,12 @@ use crate::plan::meter::Meter;
 use crate::plan::sources::Sources;
 use crate::tree::verify::VerifiedFrame;
 use crate::trust::accept::TrustState;
+use crate::trust::freshness::Freshness;
 use crate::types::{Identity, Millis, Name, WireName};
 
 use self::blob::Blob;
 use self::cache::Cache;
+use self::clock::Clock;
 use self::head::HeadTask;
 use self::net::{Job, Net};
 use self::read::Read;
@@ -103,6 +107,10 @@ pub struct Engine {
     directories: Set<WireName>,
     inline: Map<WireName, Rc<Vec<u8>>>,
 
+    clock: Clock,
+    freshness: Freshness,
+    refuse_expired: bool,
+
     sync: Option<Sync>,
     last_phase: Phase,
     stored_events: Vec<(StoreKey, Event)>,
@@ -148,6 +156,9 @@ impl Engine {
             proof_source: None,
             directories: Set::new(),
             inline: Map::new(),
+            clock: Clock::default(),
+            freshness: Freshness::default(),
+            refuse_expired: false,
             sync: None,
             last_phase: Phase::Idle,
             stored_events: Vec::new(),
@@ -268,8 +279,10 @@ impl Engine {
         self.step_head();
         // The sync first: a read then finds the bundles that are about to be fetched anyway.
         self.step_sync(now);
+        self.look_at_clock(now);
         self.step_reads();
         self.start_fetches(now);
+        self.look_at_clock(now);
         // A job that fails for want of a source wakes who waited for it.
         self.step_reads();
         self.step_head();
@@ -313,8 +326,9 @@ impl Engine {
         };
         let committed = record.committed.map(verify).transpose()?;
         let pinned = record.pinned.map(verify).transpose()?;
+        let newest = |trust: &TrustState| (trust.seen().size, trust.cosigned_s());
         for Snapshot { trust, .. } in [&committed, &pinned].into_iter().flatten() {
-            if trust.seen().size >= self.trust.seen().size {
+            if newest(trust) >= newest(&self.trust) {
                 self.trust = trust.clone();
             }
         }

@@ -136,6 +136,7 @@ impl Engine {
                 }
             });
         }
+        self.check_expired()?;
         let place = self.place(read.collection())?;
         if let Read::Range(range) = read
             && range.at.is_some_and(|root| root != place.root)

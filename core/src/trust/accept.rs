@@ -337,10 +337,32 @@ impl TrustState {
         self.accepted.as_ref().map_or(0, |accepted| accepted.verified.cosigned_s)
     }
 
+    /// The same time; `None` where no witness is asked for.
+    pub fn cosigned_at(&self) -> Option<Millis> {
+        let accepted = self.accepted.as_ref().filter(|_| self.root().witnesses.quorum > 0)?;
+        Some(Millis(accepted.verified.cosigned_s.saturating_mul(1000)))
+    }
+
     /// How old that checkpoint is.
     pub fn freshness(&self, now: Millis) -> Freshness {
-        let cosigned_s = self.cosigned_s();
-        Freshness::of(self.root(), cosigned_s, cosigned_s, now)
+        Freshness::of(self.root().staleness, self.cosigned_at(), None, now)
+    }
+
+    /// Checks a checkpoint alone. It can say that the log has new cosignatures and nothing else;
+    /// whatever more it says is [`Offer::Unchanged`] here, and the bootstrap's to prove.
+    pub fn refresh(&self, note: &[u8], channel: &Name) -> Result<Offer, Error> {
+        let Some(held) = self.accepted.as_ref().filter(|held| held.note != note) else {
+            return Ok(Offer::Unchanged);
+        };
+        let verified = verify_note(self.root(), note)?;
+        let renewed = Proven { note: note.to_vec(), verified, ..held.clone() };
+        if renewed.seen() != held.seen() || self.is_as_good(&renewed) {
+            return Ok(Offer::Unchanged);
+        }
+        let head = renewed.head.clone();
+        let channel = head.channel(channel.as_str()).cloned().ok_or(TrustError::NoSuchChannel)?;
+        let state = Self { chain: self.chain.clone(), accepted: Some(renewed) };
+        Ok(Offer::Accepted(Box::new(Accepted { state, head, channel, reset: false })))
     }
 
     /// The signed trust roots that lead on from version 1, which every wallet has.
@@ -366,8 +388,19 @@ impl TrustState {
         let old = self.accepted.as_ref().map(|accepted| (&accepted.head, accepted.seen()));
         let Ground { seen, reset } = ground(&chain, old, &proven.head);
         check_size(proven.seen(), seen)?;
-        if new_roots == 0 && self.is_as_good(&proven) {
-            return Ok(Offer::Unchanged);
+        let mut proven = proven;
+        if self.is_as_good(&proven) {
+            if new_roots == 0 {
+                return Ok(Offer::Unchanged);
+            }
+            // Newer trust roots alone, with an older note of the same log: what is held stays
+            // where it holds under them.
+            if let Some(held) = self.evidence()
+                && let Ok(held) =
+                    Proven::check(&chain, &held.checkpoint, &held.head, &held.inclusion)
+            {
+                proven = held;
+            }
         }
         if let Some((held, _)) = old.filter(|_| !reset) {
             proven.check_after(held)?;

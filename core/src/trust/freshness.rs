@@ -9,7 +9,7 @@
 //! also sets the clock back hides at most the time since the newest cosignatures that the client
 //! has seen.
 
-use crate::format::trust_root::TrustRoot;
+use crate::format::trust_root::Staleness;
 use crate::types::Millis;
 
 /// How old is too old, in the trust root's terms.
@@ -50,24 +50,22 @@ pub struct Freshness {
 }
 
 impl Freshness {
-    /// The age of a checkpoint of that cosignature time, in seconds since 1970. Time is at least
-    /// `floor_s`: the newest cosignature time that was ever seen.
-    pub fn of(root: &TrustRoot, cosigned_s: u64, floor_s: u64, now: Millis) -> Self {
-        if root.witnesses.quorum == 0 {
-            return Self::default();
-        }
-        let at = millis(cosigned_s);
-        let age = now.max(millis(floor_s)).since(at);
+    /// The age of a checkpoint that was cosigned at a time, `None` without witnesses. It is not
+    /// earlier than `floor`: the newest cosignature time that is known.
+    pub fn of(
+        staleness: Staleness,
+        cosigned: Option<Millis>,
+        floor: Option<Millis>,
+        now: Millis,
+    ) -> Self {
+        let Some(at) = cosigned else { return Self::default() };
+        let age = floor.map_or(now, |floor| floor.max(now)).since(at);
         let past = |bound: u64| bound > 0 && age >= bound;
-        let level = match root.staleness {
-            staleness if past(staleness.expired_ms) => Level::Expired,
-            staleness if past(staleness.stale_ms) => Level::Stale,
+        let level = match staleness {
+            bounds if past(bounds.expired_ms) => Level::Expired,
+            bounds if past(bounds.stale_ms) => Level::Stale,
             _ => Level::Fresh,
         };
         Self { level, at: Some(at), age_ms: Some(age) }
     }
-}
-
-fn millis(seconds: u64) -> Millis {
-    Millis(seconds.saturating_mul(1000))
 }

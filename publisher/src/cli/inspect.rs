@@ -15,7 +15,7 @@ use crate::describe::{Described, describe, describe_bootstrap};
 use crate::edge::Edge;
 use crate::failure::{Failure, Result, on_file};
 use crate::project::{Build, Project};
-use crate::text::show_count;
+use crate::text::{show_count, show_freshness};
 use crate::trust_store;
 use crate::ui::Ui;
 
@@ -65,7 +65,10 @@ fn inspect_store(cli: &Cli, args: &InspectArgs, ui: Ui) -> Result<()> {
         return Err(Failure::absent(message).next("run `packice sync`"));
     };
     let whole = if status.stored { "whole" } else { "in part" };
-    let mut text = format!("dataset     {dataset}\nversion     {version}, stored {whole}\n");
+    let mut text = format!(
+        "dataset     {dataset}\nversion     {version}, stored {whole}\nfreshness   {}\n",
+        show_freshness(&status.freshness),
+    );
     for collection in &status.collections {
         text.push_str(&format!(
             "collection  {}: {} records, {} of {} bundles and {} single frames stored\n",
@@ -80,6 +83,7 @@ fn inspect_store(cli: &Cli, args: &InspectArgs, ui: Ui) -> Result<()> {
         "dataset": dataset.as_str(),
         "version": version.0,
         "stored": status.stored,
+        "freshness": super::session::freshness_json(&status.freshness),
         "store": session.store.display().to_string(),
         "collections": super::session::collections_json(&status),
     });

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use packice_core::engine::io::Status;
+use packice_core::trust::freshness::Freshness;
 use packice_core::types::Name;
 use serde_json::{Value, json};
 
@@ -128,4 +129,13 @@ pub(super) fn collections_json(status: &Status) -> Value {
         })
     });
     Value::Array(collections.collect())
+}
+
+/// How old what serves is.
+pub(super) fn freshness_json(freshness: &Freshness) -> Value {
+    json!({
+        "level": freshness.level.as_str(),
+        "at_ms": freshness.at.map(|at| at.0),
+        "age_ms": freshness.age_ms,
+    })
 }

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::args::{Cli, SyncArgs};
-use super::session::{Session, collections_json};
+use super::session::{Session, collections_json, freshness_json};
 use crate::client::watch::Watch;
 use crate::failure::Result;
-use crate::text::{show_count, show_size, show_span};
+use crate::text::{show_count, show_freshness, show_size, show_span};
 use crate::ui::Ui;
 
 pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
@@ -22,12 +22,14 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     let dataset = &session.trust.root.dataset;
     let changed = if report.changed { "brought" } else { "already at" };
     let text = format!(
-        "{dataset}: {changed} version {}, {} records, {} fetched in {} requests, {}\nstored in {}",
+        "{dataset}: {changed} version {}, {} records, {} fetched in {} requests, {}\n\
+         freshness: {}\nstored in {}",
         report.version,
         show_count(records),
         show_size(report.bytes_fetched),
         show_count(report.requests),
         show_span(std::time::Duration::from_millis(report.elapsed_ms)),
+        show_freshness(&status.freshness),
         session.store.display(),
     );
     let json = json!({
@@ -39,6 +41,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         "requests": report.requests,
         "bundles_reused": report.bundles_reused,
         "elapsed_ms": report.elapsed_ms,
+        "freshness": freshness_json(&status.freshness),
         "collections": collections_json(&status),
         "faults": watch.faults,
         "store": session.store.display().to_string(),

@@ -210,6 +210,7 @@ impl Host {
             | Event::Progress(_)
             | Event::Bundle { .. }
             | Event::Fault { .. }
+            | Event::Freshness(_)
             | Event::LayoutMismatch { .. } => {}
         }
     }

@@ -46,7 +46,8 @@ impl Watch {
             Event::LayoutMismatch { collection } => {
                 self.say(&format!("collection '{collection}': its layout belies the signed root"));
             }
-            Event::Bundle { .. } | Event::Status(_) => {}
+            // A command tells it at its end, where it counts.
+            Event::Freshness(_) | Event::Bundle { .. } | Event::Status(_) => {}
         }
     }
 

@@ -345,6 +345,61 @@ fn newer_cosignatures_of_the_same_log_are_taken_and_older_ones_are_not() {
     assert_eq!(code(offer(&fresh, &log)), "trust/below-quorum");
 }
 
+#[test]
+fn a_checkpoint_alone_can_add_cosignatures_and_nothing_else() {
+    let (root, mut log) = watched();
+    let cold = TrustState::embedded(&signed(&root, &[1]), &name("tokens")).expect("a trust root");
+    let state = accept(&cold, &log).expect("the first one").state;
+    let refresh = |state: &TrustState, log: &TestLog| {
+        state.refresh(&log.bootstrap.checkpoint, &name("stable"))
+    };
+    assert_eq!(refresh(&state, &log), Ok(Offer::Unchanged), "the same note");
+    assert_eq!(refresh(&cold, &log), Ok(Offer::Unchanged), "nothing was accepted yet");
+    log.witnesses[0].2 = 2_000;
+    log.sign();
+    let Ok(Offer::Accepted(renewed)) = refresh(&state, &log) else { panic!("newer cosignatures") };
+    assert_eq!((renewed.state.cosigned_s(), renewed.state.head()), (2_000, state.head()));
+    assert_eq!(
+        TrustState::restore(&signed(&root, &[1]), &name("tokens"), &renewed.state.encode()),
+        Ok(renewed.state.clone())
+    );
+    log.witnesses[0].2 = 1_500;
+    log.sign();
+    assert_eq!(refresh(&renewed.state, &log), Ok(Offer::Unchanged), "older ones");
+    log.witnesses[0].2 = 3_000;
+    log.push(&head(2));
+    assert_eq!(refresh(&state, &log), Ok(Offer::Unchanged), "another log size is the bootstrap's");
+    log.witnesses.clear();
+    log.sign();
+    assert_eq!(code(refresh(&state, &log)), "trust/below-quorum");
+}
+
+#[test]
+fn a_newer_trust_root_with_an_older_note_of_the_same_log_keeps_the_newer_note() {
+    let (root, mut log) = watched();
+    let cold = TrustState::embedded(&signed(&root, &[1]), &name("tokens")).expect("a trust root");
+    log.witnesses[0].2 = 2_000;
+    log.sign();
+    let state = accept(&cold, &log).expect("the first one").state;
+    log.witnesses[0].2 = 1_000;
+    rotate(&mut log, TrustRoot { version: 2, ..root.clone() }, 11);
+    log.sign();
+    log.bootstrap.trust_chain = log.trust_chain.clone();
+    let kept = accept(&state, &log).expect("a newer trust root").state;
+    assert_eq!((kept.root().version, kept.cosigned_s()), (2, 2_000));
+    // Where the held note does not hold under the newer trust root, the offered one counts.
+    let key = public_key(&seed(32));
+    let witnesses = vec![Witness { name: "w2.example".into(), key }];
+    let other = WitnessPolicy { quorum: 1, witnesses };
+    log.trust_chain.clear();
+    rotate(&mut log, TrustRoot { version: 2, witnesses: other, ..root }, 11);
+    log.witnesses = vec![("w2.example".into(), 32, 1_000)];
+    log.sign();
+    log.bootstrap.trust_chain = log.trust_chain.clone();
+    let moved = accept(&state, &log).expect("other witnesses").state;
+    assert_eq!((moved.root().version, moved.cosigned_s()), (2, 1_000));
+}
+
 fn restore(stored: &[u8]) -> Result<TrustState, Error> {
     TrustState::restore(&signed(&trust_root(1), &[1]), &name("tokens"), stored)
 }
