@@ -29,9 +29,11 @@ pub struct Config {
     pub other_channels: Vec<Name>,
     /// The edge's base URL.
     pub edge_url: Option<String>,
-    /// The file of the release key's seed.
-    pub release_key: PathBuf,
-    /// The file of the root key's seed.
+    /// Where to ask the witnesses; their names and keys stand in the trust root.
+    pub witnesses: Vec<WitnessUrl>,
+    /// The files of the release keys that are here.
+    pub release_keys: Vec<PathBuf>,
+    /// The file of the root key.
     pub root_key: PathBuf,
     /// The directory of the signed trust roots, `1.bin` and so on.
     pub trust_dir: PathBuf,
@@ -39,6 +41,16 @@ pub struct Config {
     pub policy: Policy,
     /// The collections, by name.
     pub collections: Vec<Collection>,
+}
+
+/// Where a witness is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessUrl {
+    /// Its name, as the trust root has it.
+    pub name: String,
+    /// What comes before `/add-checkpoint`.
+    pub url: String,
 }
 
 /// A checked collection.
@@ -84,6 +96,8 @@ struct RawConfig {
     policy: RawPolicy,
     trust_dir: Option<PathBuf>,
     #[serde(default)]
+    witness: Vec<WitnessUrl>,
+    #[serde(default)]
     collection: Vec<RawCollection>,
 }
 
@@ -96,8 +110,15 @@ struct RawEdge {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawKeys {
-    release: Option<PathBuf>,
+    release: Option<OneOrMore>,
     root: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(PathBuf),
+    More(Vec<PathBuf>),
 }
 
 #[derive(Default, Deserialize)]
@@ -155,7 +176,17 @@ impl Config {
             .iter()
             .map(|text| name("other_channels", text))
             .collect::<Result<_>>()?;
-        let edge_url = raw.edge.url.map(|url| edge_url(&url)).transpose()?;
+        let configured = raw.edge.url.map(|url| edge_url(&url)).transpose()?;
+        let mut witnesses = raw.witness;
+        for witness in &mut witnesses {
+            let place = format!("witness '{}'", witness.name);
+            witness.url = edge_url(&witness.url).map_err(|failure| failure.within(&place))?;
+        }
+        let release_keys = match raw.keys.release {
+            None => vec![PathBuf::from("keys/release.key")],
+            Some(OneOrMore::One(path)) => vec![path],
+            Some(OneOrMore::More(paths)) => paths,
+        };
         let mut collections = Vec::new();
         for (at, collection) in raw.collection.into_iter().enumerate() {
             let place = format!("collection {} ('{}')", at + 1, collection.name);
@@ -183,8 +214,9 @@ impl Config {
             dataset,
             channel,
             other_channels,
-            edge_url,
-            release_key: at(raw.keys.release, "keys/release.key"),
+            edge_url: configured,
+            witnesses,
+            release_keys: release_keys.into_iter().map(|path| dir.join(path)).collect(),
             root_key: at(raw.keys.root, "keys/root.key"),
             trust_dir: at(raw.trust_dir, "trust"),
             policy,
@@ -207,7 +239,9 @@ impl Config {
             };
             // What is missing is named when it is read.
             let Ok(inside) = dir.canonicalize() else { continue };
-            for private in [&self.release_key, &self.root_key, &self.work_dir()] {
+            let work_dir = self.work_dir();
+            let keys = self.release_keys.iter().chain([&self.root_key, &work_dir]);
+            for private in keys {
                 if private.canonicalize().is_ok_and(|path| path.starts_with(&inside)) {
                     let (name, dir) = (&collection.name, dir.display());
                     let message = format!("collection '{name}': {dir} holds {}", private.display());
@@ -217,6 +251,12 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// The file that `init` makes the release key in.
+    pub fn first_release_key(&self) -> PathBuf {
+        let usual = || self.dir.join("keys/release.key");
+        self.release_keys.first().cloned().unwrap_or_else(usual)
     }
 
     /// The edge's URL, or what to do without one.
@@ -365,7 +405,7 @@ mod tests {
         let config = Config::parse(GOOD, Path::new("p")).expect("good");
         assert_eq!(config.channel.as_str(), "stable");
         assert_eq!(config.edge_url.as_deref(), Some("http://127.0.0.1:8787"));
-        assert_eq!(config.release_key, Path::new("p/keys/release.key"));
+        assert_eq!(config.release_keys, [Path::new("p/keys/release.key")]);
         let tokens = &config.collections[0];
         assert_eq!(tokens.params, Params::default());
         assert_eq!(tokens.input.place, Place::Path("p/tokens.jsonl".into()));

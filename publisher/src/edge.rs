@@ -40,7 +40,8 @@ pub fn agent(base_url: &str) -> Agent {
     config.build().new_agent()
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Whether a URL is of this machine.
+pub fn is_loopback(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     ["127.", "localhost", "[::1]"].iter().any(|prefix| host.starts_with(prefix))
 }

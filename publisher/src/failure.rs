@@ -112,6 +112,13 @@ impl Failure {
         Self::new(Kind::Absent, message)
     }
 
+    /// Gives it a stable code.
+    #[must_use]
+    pub fn coded(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
     /// Says what to do about it.
     #[must_use]
     pub fn next(mut self, advice: impl Into<String>) -> Self {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64ct::{Base64, Encoding};
 use packice_core::trust::freshness::Freshness;
 
 /// Reads `16 KiB`, `1 MiB`, `4096` or `64KB` as bytes; units are binary, `KB` means `KiB`.
@@ -17,6 +18,57 @@ pub fn parse_size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(factor)
+}
+
+/// Bytes as base64.
+pub fn to_base64(bytes: &[u8]) -> String {
+    Base64::encode_string(bytes)
+}
+
+/// The bytes of canonical base64.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    Base64::decode_vec(text).ok()
+}
+
+/// Reads `90s`, `15 min`, `36 h` or `7 d` as milliseconds.
+pub fn parse_span_ms(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit_ms = match text[digits..].trim() {
+        "" if number == 0 => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(unit_ms)
+}
+
+/// Shows milliseconds in the largest unit that divides them; 0 is never.
+pub fn show_span_ms(span_ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    match units.into_iter().find(|(unit_ms, _)| span_ms.is_multiple_of(*unit_ms)) {
+        Some(_) if span_ms == 0 => "never".to_owned(),
+        Some((unit_ms, name)) => format!("{} {name}", span_ms / unit_ms),
+        None => format!("{span_ms} ms"),
+    }
+}
+
+/// Shows a time of a cosignature: seconds since 1970, as UTC.
+pub fn show_time(time_s: u64) -> String {
+    // Howard Hinnant's days-to-civil, for years after 1970.
+    let days = time_s / 86_400 + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute) = (time_s % 86_400 / 3600, time_s % 3600 / 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{:02} UTC", time_s % 60)
 }
 
 /// Shows bytes with a binary unit: `837 B`, `16.0 KiB`.
@@ -95,6 +147,25 @@ mod tests {
         assert_eq!(parse_size("KiB"), None);
         assert_eq!(parse_size("1 furlong"), None);
         assert_eq!(parse_size("99999999999 GiB"), None);
+    }
+
+    #[test]
+    fn spans_and_times_are_read_and_shown() {
+        for (text, span_ms) in
+            [("90s", 90_000), ("15 min", 900_000), ("36 h", 129_600_000), ("7d", 604_800_000)]
+        {
+            assert_eq!(parse_span_ms(text), Some(span_ms));
+            assert_eq!(parse_span_ms(&show_span_ms(span_ms)), Some(span_ms));
+        }
+        assert_eq!(
+            (parse_span_ms("0"), parse_span_ms("7"), parse_span_ms("d")),
+            (Some(0), None, None)
+        );
+        assert_eq!(show_span_ms(0), "never");
+        assert_eq!(show_time(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(show_time(951_782_399), "2000-02-28 23:59:59 UTC");
+        assert_eq!(show_time(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(show_time(1_795_515_330), "2026-11-24 10:15:30 UTC");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use base64ct::{Base64, Encoding};
 use packice_core::format::trust_root::{
     Role, SignedTrustRoot, Staleness, TrustRoot, WitnessPolicy,
 };
+use packice_core::limits::MAX_TRUST_CHAIN;
 use packice_core::trust::sign::sign_trust_root;
 use packice_core::types::Name;
 
@@ -55,6 +56,11 @@ pub fn read(path: &Path) -> Result<LoadedTrustRoot> {
     parse(&bytes).map_err(|failure| {
         failure.within(path.display()).next("give the file that `packice init` wrote to trust/")
     })
+}
+
+/// The trust roots that a bootstrap carries: the last ones, as many as it may.
+pub fn carried(chain: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    chain[chain.len().saturating_sub(MAX_TRUST_CHAIN)..].to_vec()
 }
 
 /// Where a version stands in a trust directory.

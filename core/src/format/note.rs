@@ -59,14 +59,22 @@ impl Checkpoint {
 
     /// Parses a whole signed note.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        crate::codec::at_most("checkpoint", bytes.len() as u64, MAX_CHECKPOINT_LEN as u64)?;
-        let text = core::str::from_utf8(bytes)
-            .ok()
-            .filter(|text| !text.chars().any(|c| c < ' ' && c != '\n'))
-            .ok_or(FormatError::Text { field: "checkpoint" })?;
+        let text = note_text(bytes)?;
         let at = text.rfind("\n\n").ok_or(FormatError::Truncated { field: "checkpoint" })?;
         let (body, signature_lines) = (&text[..=at], &text[at + 2..]);
         let signatures = parse_signatures(signature_lines)?;
+        Self::parse_body(body, signatures)
+    }
+
+    /// Parses a note that nobody has to have signed yet: it may end after the empty line.
+    pub fn parse_unsigned(bytes: &[u8]) -> Result<Self, Error> {
+        match note_text(bytes)?.strip_suffix("\n\n") {
+            Some(body) => Self::parse_body(&[body, "\n"].concat(), Vec::new()),
+            None => Self::parse(bytes),
+        }
+    }
+
+    fn parse_body(body: &str, signatures: Vec<NoteSignature>) -> Result<Self, Error> {
         let mut lines = body.split('\n');
         let origin = lines.next().unwrap_or_default();
         if origin.is_empty() || origin.len() > MAX_ORIGIN_LEN {
@@ -115,6 +123,14 @@ pub fn key_id(name: &str, algorithm: u8, key: &[u8; 32]) -> [u8; 4] {
     [hash[0], hash[1], hash[2], hash[3]]
 }
 
+fn note_text(bytes: &[u8]) -> Result<&str, Error> {
+    crate::codec::at_most("checkpoint", bytes.len() as u64, MAX_CHECKPOINT_LEN as u64)?;
+    core::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.chars().any(|c| c < ' ' && c != '\n'))
+        .ok_or(FormatError::Text { field: "checkpoint" }.into())
+}
+
 fn parse_size(text: &str) -> Result<u64, Error> {
     let canonical = text == "0" || !text.starts_with('0');
     match text.parse::<u64>() {
@@ -131,7 +147,8 @@ fn decode_array(text: &str, field: &'static str) -> Result<[u8; 32], Error> {
     }
 }
 
-fn parse_signatures(lines: &str) -> Result<Vec<NoteSignature>, Error> {
+/// Parses signature lines, each ended by a newline: the end of a note, or a witness's answer.
+pub fn parse_signatures(lines: &str) -> Result<Vec<NoteSignature>, Error> {
     let lines = lines.strip_suffix('\n').ok_or(FormatError::Truncated { field: "signatures" })?;
     let mut signatures = Vec::new();
     for line in lines.split('\n') {

@@ -102,19 +102,7 @@ impl Proven {
 
     /// Checks the rules between one head state and a later one of the same log.
     pub(crate) fn check_after(&self, old: &Head) -> Result<(), Error> {
-        for channel in &self.head.channels {
-            let Some(held) = old.channel(channel.name.as_str()) else {
-                continue;
-            };
-            if channel.version < held.version {
-                let (offered, held) = (channel.version.0, held.version.0);
-                return Err(TrustError::VersionRollback { offered, held }.into());
-            }
-            if channel.version == held.version && channel.manifest != held.manifest {
-                return Err(TrustError::VersionReused { version: held.version.0 }.into());
-            }
-        }
-        Ok(())
+        check_heads(old, &self.head)
     }
 }
 
@@ -165,6 +153,23 @@ pub(crate) fn write_roots(roots: &[Vec<u8>], w: &mut Writer) {
     for root in roots {
         w.bytes(root);
     }
+}
+
+/// Checks the rules between one head state and a later one of the same log.
+pub fn check_heads(old: &Head, new: &Head) -> Result<(), Error> {
+    for channel in &new.channels {
+        let Some(held) = old.channel(channel.name.as_str()) else {
+            continue;
+        };
+        if channel.version < held.version {
+            let (offered, held) = (channel.version.0, held.version.0);
+            return Err(TrustError::VersionRollback { offered, held }.into());
+        }
+        if channel.version == held.version && channel.manifest != held.manifest {
+            return Err(TrustError::VersionReused { version: held.version.0 }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Where a new head state has to go on from.

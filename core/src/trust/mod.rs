@@ -17,6 +17,9 @@
 //! | [`freshness`] | how old a checkpoint is |
 //! | [`append`] | whether the edge lets a pointer move |
 //! | [`sign`] | the other side: signing and growing the log |
+//! | [`release`] | whether an unsigned release may be signed |
+//! | [`prove`] | consistency proofs and frontiers out of tiles |
+//! | [`witness`] | what a witness is asked, and whether it cosigns |
 //!
 //! # What an attacker could try here
 //!
@@ -31,10 +34,13 @@ pub mod log;
 pub mod manifest;
 pub mod note;
 pub mod proof;
+pub mod prove;
+pub mod release;
 pub mod root;
 pub mod sign;
 pub mod signature;
 pub mod tiles;
+pub mod witness;
 
 #[cfg(test)]
 mod tests;

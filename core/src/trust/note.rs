@@ -32,16 +32,23 @@ pub fn verify_checkpoint(root: &TrustRoot, note: &[u8]) -> Result<Checkpoint, Er
 
 /// Checks a signed note against a trust root, and reads its cosignatures' time.
 pub fn verify_note(root: &TrustRoot, note: &[u8]) -> Result<Verified, Error> {
+    let checkpoint = verify_release(root, note)?;
+    let cosigned_s = check_witnesses(&root.witnesses, &checkpoint)?;
+    Ok(Verified { checkpoint, cosigned_s })
+}
+
+/// Checks the release signatures alone: what holds before the witnesses are asked.
+pub fn verify_release(root: &TrustRoot, note: &[u8]) -> Result<Checkpoint, Error> {
     let checkpoint = Checkpoint::parse(note)?;
     if checkpoint.origin != root.origin {
         return Err(TrustError::WrongOrigin.into());
     }
     check_release(&root.release, &checkpoint)?;
-    let cosigned_s = check_witnesses(&root.witnesses, &checkpoint)?;
-    Ok(Verified { checkpoint, cosigned_s })
+    Ok(checkpoint)
 }
 
-fn check_release(role: &Role, checkpoint: &Checkpoint) -> Result<(), Error> {
+/// Distinct keys of a role reach its threshold, and no line of theirs is false.
+pub(crate) fn check_release(role: &Role, checkpoint: &Checkpoint) -> Result<(), Error> {
     let ids: Vec<[u8; 4]> =
         role.keys.iter().map(|key| key_id(&checkpoint.origin, ED25519, key)).collect();
     let mut signed = vec![false; role.keys.len()];
@@ -93,7 +100,7 @@ fn check_witnesses(policy: &WitnessPolicy, checkpoint: &Checkpoint) -> Result<u6
 }
 
 /// The time of a cosignature that holds.
-fn verify_cosignature(key: &[u8; 32], body: &str, line: &NoteSignature) -> Option<u64> {
+pub(crate) fn verify_cosignature(key: &[u8; 32], body: &str, line: &NoteSignature) -> Option<u64> {
     let (time, signature) = line.signature.split_first_chunk::<8>()?;
     // The source's bound: no time is past the greatest signed number.
     let time_s = u64::from_be_bytes(*time);

@@ -127,6 +127,14 @@ impl TrustChain {
         Ok(self.later.len() - before)
     }
 
+    /// The chain as it was before its newest trust root; `None` for the embedded one alone.
+    pub(crate) fn without_newest(&self) -> Option<Self> {
+        let mut older = self.clone();
+        older.later.pop()?;
+        older.signed.pop();
+        Some(older)
+    }
+
     /// The newest trust root.
     pub fn newest(&self) -> &TrustRoot {
         self.later.last().unwrap_or(&self.first)

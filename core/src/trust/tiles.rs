@@ -166,9 +166,18 @@ pub fn tail_tiles(size: u64) -> Vec<TileRef> {
 
 /// A full subtree: at which height, and which one there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Subtree {
-    height: u32,
-    index: u64,
+pub(super) struct Subtree {
+    pub(super) height: u32,
+    pub(super) index: u64,
+}
+
+impl Subtree {
+    /// The tile that its hashes stand in, as wide as it is in a log of a size.
+    pub(super) fn tile(self, size: u64) -> Option<TileRef> {
+        let level = u8::try_from(self.height / TILE_HEIGHT).ok()?;
+        let index = (self.index << (self.height % TILE_HEIGHT)) / TILE_WIDTH;
+        TileRef::at(TileKind::Hashes { level }, index, size)
+    }
 }
 
 /// The subtree of the log's frontier that an earlier end of the log lies strictly inside, and its
@@ -261,7 +270,10 @@ fn fold_tiles(
 }
 
 /// The hash of a subtree, out of the tile that its hashes stand in.
-fn subtree_hash(tiles: &[(TileRef, Vec<u8>)], subtree: Subtree) -> Result<LogHash, Error> {
+pub(super) fn subtree_hash(
+    tiles: &[(TileRef, Vec<u8>)],
+    subtree: Subtree,
+) -> Result<LogHash, Error> {
     let level = u8::try_from(subtree.height / TILE_HEIGHT).unwrap_or(u8::MAX);
     let inside = subtree.height % TILE_HEIGHT;
     let start = subtree.index << inside;

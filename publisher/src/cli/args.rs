@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use super::trust_args::{
+    KeysArgs, LogArgs, PassphraseArgs, PromoteArgs, RootArgs, SignArgs, WithdrawArgs, WitnessArgs,
+};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -56,6 +60,20 @@ pub enum Verb {
     Verify(VerifyArgs),
     /// Copy the newest release into a folder that any static host can serve
     Export(ExportArgs),
+    /// Make keys, show them, and give their public part away
+    Keys(KeysArgs),
+    /// Sign a release request, offline
+    Sign(SignArgs),
+    /// Let a channel take over the version of another
+    Promote(PromoteArgs),
+    /// Take a version back: return to older content, or end a channel
+    Withdraw(WithdrawArgs),
+    /// Make, rotate, sign and publish trust roots
+    Root(RootArgs),
+    /// Show or audit the release log
+    Log(LogArgs),
+    /// Cosign the logs of others, as C2SP tlog-witness has it
+    Witness(WitnessArgs),
 }
 
 /// Options of `init`.
@@ -195,6 +213,9 @@ Examples:
   PACKICE_TOKEN=… packice publish
   packice publish --token-file token.txt --edge https://edge.example.org
   packice publish --build-version 7 --json
+  packice publish --prepare release.json      upload and rehearse here; then, on other machines:
+  packice sign release.json --key alice.key
+  packice publish --finish release.json       ask the witnesses, move the pointers
 
 It uploads only what the edge lacks, so a publish that broke off goes on where it was. Nothing is
 signed before the real client restored the candidate from the edge.")]
@@ -212,6 +233,15 @@ pub struct PublishArgs {
     /// the old log will refuse it
     #[arg(long)]
     pub new_log: bool,
+    /// Do all but sign: write a release request to be signed elsewhere
+    #[arg(long, value_name = "FILE", conflicts_with = "finish")]
+    pub prepare: Option<PathBuf>,
+    /// Make a signed release request current; needs neither build nor key
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["version", "new_log"])]
+    pub finish: Option<PathBuf>,
+    /// Which passphrase
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
 }
 
 /// What every verb of the light client takes.

@@ -53,8 +53,8 @@ pub(super) fn run(cli: &Cli, args: &InitArgs, ui: Ui) -> Result<()> {
     refuse_existing(&trust_path)?;
 
     let root = make_key(ROOT_KEY_ENV, &config.root_key)?;
-    let release = make_key(RELEASE_KEY_ENV, &config.release_key)?;
-    let token = make_token(&config.release_key.with_file_name("publish.token"))?;
+    let release = make_key(RELEASE_KEY_ENV, &config.first_release_key())?;
+    let token = make_token(&config.first_release_key().with_file_name("publish.token"))?;
     let trust = trust_store::first_trust_root(&dataset, &origin, &root.key, &release.key);
     trust_store::parse(&trust)?;
     create_dir(&config.trust_dir)?;
@@ -162,7 +162,7 @@ fn next_steps(
     token: &NewToken,
 ) -> String {
     let mut text = format!("wrote {}\nwrote {}\n", path.display(), trust.display());
-    for (key, file) in keys.iter().zip([&config.root_key, &config.release_key]) {
+    for (key, file) in keys.iter().zip([&config.root_key, &config.first_release_key()]) {
         if key.from == "new file" {
             text.push_str(&format!("wrote {} (only you can read it)\n", file.display()));
         }

@@ -6,11 +6,18 @@ mod diff;
 mod export;
 mod init;
 mod inspect;
+mod keys;
+mod log;
 mod publish;
 mod read;
+mod release;
+mod root;
 mod session;
+mod sign;
 mod sync;
+pub mod trust_args;
 mod verify;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -45,5 +52,12 @@ fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Verb::Export(args) => export::run(cli, args, ui),
         Verb::Inspect(args) => inspect::run(cli, args, ui),
         Verb::Diff(args) => diff::run(cli, args, ui),
+        Verb::Keys(args) => keys::run(args, ui),
+        Verb::Sign(args) => sign::run(cli, args, ui),
+        Verb::Promote(args) => release::promote(cli, args, ui),
+        Verb::Withdraw(args) => release::withdraw(cli, args, ui),
+        Verb::Root(args) => root::run(cli, args, ui),
+        Verb::Log(args) => log::run(cli, args, ui),
+        Verb::Witness(args) => witness::run(args, ui),
     }
 }

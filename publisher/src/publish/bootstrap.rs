@@ -2,9 +2,9 @@
 
 use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::layout::{Directory, Page};
-use packice_core::format::manifest::Collection;
+use packice_core::format::manifest::{Collection, Manifest};
 use packice_core::limits::{MAX_BOOTSTRAP_LEN, MAX_BOOTSTRAP_OBJECTS};
-use packice_core::types::{LogHash, ObjectKind};
+use packice_core::types::{LogHash, ObjectKind, WireName};
 
 use crate::failure::{Failure, Result};
 use crate::project::Build;
@@ -43,6 +43,15 @@ pub fn object_room(signed: &SignedPart) -> usize {
     MAX_BOOTSTRAP_LEN.saturating_sub(own + SPARE_BYTES)
 }
 
+/// Objects of an earlier bootstrap, as far as they fit into another one.
+pub fn kept_objects(objects: Vec<Vec<u8>>, room: usize) -> Vec<Vec<u8>> {
+    let mut basket = Basket { objects: Vec::new(), bytes: 0, room };
+    for object in objects {
+        basket.take(object, room);
+    }
+    basket.objects
+}
+
 /// Takes objects while they fit.
 struct Basket {
     objects: Vec<Vec<u8>>,
@@ -65,13 +74,24 @@ impl Basket {
 /// layout pages of collections that are read before they are complete, and the bundles of
 /// priority 0.
 pub fn inlined_objects(build: &Build, room: usize) -> Result<Vec<Vec<u8>>> {
+    let read = |kind, name: &WireName| build.objects.read(kind, name);
+    inlined_from(&build.manifest, &build.manifest_bytes, &read, room)
+}
+
+/// The same from wherever the objects are.
+pub fn inlined_from(
+    manifest: &Manifest,
+    manifest_bytes: &[u8],
+    read: &dyn Fn(ObjectKind, &WireName) -> Result<Vec<u8>>,
+    room: usize,
+) -> Result<Vec<Vec<u8>>> {
     let mut basket = Basket { objects: Vec::new(), bytes: 0, room };
-    let mut collections: Vec<&Collection> = build.manifest.collections.iter().collect();
+    let mut collections: Vec<&Collection> = manifest.collections.iter().collect();
     collections.sort_by(|a, b| (a.priority, &a.name).cmp(&(b.priority, &b.name)));
-    basket.take(build.manifest_bytes.clone(), room);
+    basket.take(manifest_bytes.to_vec(), room);
     let mut directories = Vec::new();
     for collection in &collections {
-        let bytes = build.objects.read(ObjectKind::Layout, &collection.base.directory.name)?;
+        let bytes = read(ObjectKind::Layout, &collection.base.directory.name)?;
         directories.push(Directory::parse(&bytes)?);
         basket.take(bytes, LAYOUT_BYTES);
     }
@@ -84,7 +104,7 @@ pub fn inlined_objects(build: &Build, room: usize) -> Result<Vec<Vec<u8>>> {
             if reference.object.len > room as u64 {
                 continue;
             }
-            let bytes = build.objects.read(ObjectKind::Layout, &reference.object.name)?;
+            let bytes = read(ObjectKind::Layout, &reference.object.name)?;
             if collection.priority == 0 {
                 first_pages.push(Page::parse(&bytes)?);
             }
@@ -93,7 +113,7 @@ pub fn inlined_objects(build: &Build, room: usize) -> Result<Vec<Vec<u8>>> {
     }
     for bundle in first_pages.iter().flat_map(|page| &page.bundles) {
         if bundle.wire_len() <= room as u64 {
-            basket.take(build.objects.read(ObjectKind::Bundle, &bundle.name)?, room);
+            basket.take(read(ObjectKind::Bundle, &bundle.name)?, room);
         }
     }
     Ok(basket.objects)

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use packice_core::format::head::{Channel, Head, Policy};
+use packice_core::format::manifest::Manifest;
 use packice_core::format::trust_root::{Role, Staleness, TrustRoot, WitnessPolicy};
 use packice_core::trust::log::Frontier;
 use packice_core::trust::sign::{grow, sign_checkpoint, sign_trust_root};
@@ -22,7 +23,7 @@ use crate::client::store::FileStore;
 use crate::client::watch::Watch;
 use crate::failure::{Failure, Result, on_file};
 use crate::keys::Key;
-use crate::project::{Build, Project};
+use crate::project::Project;
 use crate::ui::Ui;
 
 /// What a rehearsal did.
@@ -41,10 +42,10 @@ pub fn rehearse(
     project: &Project,
     edge_url: &str,
     channel: &Channel,
-    build: &Build,
+    manifest: &Manifest,
     ui: Ui,
 ) -> Result<Rehearsed> {
-    let dataset = &build.manifest.dataset;
+    let dataset = &manifest.dataset;
     let Ephemeral { trust, checkpoint, bootstrap } = ephemeral(dataset, channel)?;
     let overlay = Overlay {
         bodies: BTreeMap::from([
@@ -67,14 +68,14 @@ pub fn rehearse(
     let report = host.sync(&mut |event| watch.hear(event));
     watch.finish();
     let report = report?;
-    if report.version != build.manifest.version {
+    if report.version != manifest.version {
         let message = format!("version {} was restored, not the candidate", report.version);
         return Err(Failure::verification(message));
     }
-    let total = build.manifest.collections.iter().map(|collection| collection.tree.records).sum();
+    let total = manifest.collections.iter().map(|collection| collection.tree.records).sum();
     let bar = ui.count_bar("compare", total);
     let mut records = 0;
-    for collection in &build.manifest.collections {
+    for collection in &manifest.collections {
         let expected = Expected {
             name: collection.name.as_str(),
             params: collection.params,

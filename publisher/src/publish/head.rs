@@ -3,6 +3,8 @@
 //! The edge's log is the truth for what comes next; what this machine saw before is the witness
 //! against an edge that shows an older log or another one.
 
+use std::collections::BTreeMap;
+
 use base64ct::{Base64, Encoding};
 use packice_core::error::{Error, TrustError};
 use packice_core::format::bootstrap::Bootstrap;
@@ -25,8 +27,8 @@ use crate::trust_store::LoadedTrustRoot;
 pub struct EdgeHead {
     /// All that is believed of it.
     pub trust: TrustState,
-    /// The channel's pointer: its entity tag and bytes.
-    pub pointer: Option<Pointer>,
+    /// The pointers of all channels that are known, by name.
+    pub pointers: BTreeMap<Name, Pointer>,
 }
 
 /// A channel's pointer as it stands.
@@ -49,13 +51,12 @@ impl EdgeHead {
     ) -> Result<Self> {
         let (dataset, channel) = (&config.dataset, &config.channel);
         let trust = remembered(dataset, chain, state)?;
-        let pointer = read_pointer(edge, channel)?;
         let mut channels = vec![channel.clone(), Name::new("stable")?];
         channels.extend(config.other_channels.iter().cloned());
         channels.extend(state.channels.keys().filter_map(|name| Name::new(name).ok()));
-        let newest = newest_bootstrap(edge, channel, pointer.as_ref(), channels)?;
-        let trust = match newest {
-            Some((bootstrap, of)) => accept(edge, trust, &bootstrap, &of)?,
+        let pointers = read_pointers(edge, channels)?;
+        let trust = match newest_bootstrap(&pointers)? {
+            Some(bootstrap) => accept(edge, trust, &bootstrap)?,
             None if trust.head().is_none() || new_log => embedded(dataset, chain)?,
             None => {
                 let size = trust.seen().size;
@@ -69,7 +70,7 @@ impl EdgeHead {
                 ));
             }
         };
-        Ok(Self { trust, pointer })
+        Ok(Self { trust, pointers })
     }
 
     /// The head state, where there is one.
@@ -94,6 +95,22 @@ impl EdgeHead {
             false => Err(Error::Trust(TrustError::BadInclusionProof).into()),
         }
     }
+}
+
+/// What somebody sees who has nothing but a trust root.
+pub enum Outside {
+    /// A verified state.
+    Verified(Box<TrustState>),
+    /// No such pointer.
+    Nothing,
+}
+
+/// Reads a channel's pointer from the outside, as a cold client does.
+pub fn read_outside(edge: &Edge, root: &LoadedTrustRoot, channel: &Name) -> Result<Outside> {
+    let trust = TrustState::embedded(&root.bytes, &root.root.dataset)?;
+    let Some(pointer) = read_pointer(edge, channel)? else { return Ok(Outside::Nothing) };
+    let bootstrap = Bootstrap::parse(&pointer.bytes)?;
+    Ok(Outside::Verified(Box::new(accept(edge, trust, &bootstrap)?)))
 }
 
 fn embedded(dataset: &Name, chain: &[LoadedTrustRoot]) -> Result<TrustState> {
@@ -129,37 +146,39 @@ pub fn read_pointer(edge: &Edge, channel: &Name) -> Result<Option<Pointer>> {
     Ok(Some(Pointer { etag, bytes: fetched.bytes }))
 }
 
-/// The bootstrap of the longest log among those of some channels, and of those that they name.
-fn newest_bootstrap(
-    edge: &Edge,
-    channel: &Name,
-    own: Option<&Pointer>,
-    channels: Vec<Name>,
-) -> Result<Option<(Bootstrap, Name)>> {
-    let mut newest: Option<(u64, Bootstrap, Name)> = None;
+/// The pointers of some channels, and of those that their head states name.
+fn read_pointers(edge: &Edge, channels: Vec<Name>) -> Result<BTreeMap<Name, Pointer>> {
+    let mut pointers = BTreeMap::new();
     let mut seen: Vec<Name> = Vec::new();
     let mut open = channels;
     while let Some(name) = open.pop() {
         if seen.contains(&name) {
             continue;
         }
-        let pointer = match own {
-            Some(own) if name == *channel => Some(own.clone()),
-            Some(_) | None => read_pointer(edge, &name)?,
-        };
         seen.push(name.clone());
-        let Some(pointer) = pointer else { continue };
+        let Some(pointer) = read_pointer(edge, &name)? else { continue };
         let bootstrap = Bootstrap::parse(&pointer.bytes)?;
-        let size = Checkpoint::parse(&bootstrap.checkpoint)?.size;
         open.extend(Head::parse(&bootstrap.head)?.channels.into_iter().map(|other| other.name));
-        if newest.as_ref().is_none_or(|(longest, _, _)| size > *longest) {
-            newest = Some((size, bootstrap, name));
-        }
+        pointers.insert(name, pointer);
     }
-    Ok(newest.map(|(_, bootstrap, name)| (bootstrap, name)))
+    Ok(pointers)
 }
 
-fn accept(edge: &Edge, trust: TrustState, bootstrap: &Bootstrap, of: &Name) -> Result<TrustState> {
+/// The newest bootstrap: under the newest trust root, then the one of the longest log.
+fn newest_bootstrap(pointers: &BTreeMap<Name, Pointer>) -> Result<Option<Bootstrap>> {
+    let mut newest: Option<((u64, u64), Bootstrap)> = None;
+    for pointer in pointers.values() {
+        let bootstrap = Bootstrap::parse(&pointer.bytes)?;
+        let size = Checkpoint::parse(&bootstrap.checkpoint)?.size;
+        let mark = (Head::parse(&bootstrap.head)?.trust_root_version, size);
+        if newest.as_ref().is_none_or(|(other, _)| mark > *other) {
+            newest = Some((mark, bootstrap));
+        }
+    }
+    Ok(newest.map(|(_, bootstrap)| bootstrap))
+}
+
+fn accept(edge: &Edge, trust: TrustState, bootstrap: &Bootstrap) -> Result<TrustState> {
     let refused = |error: Error| -> Failure {
         let failure = Failure::from(error.clone()).within("what the edge serves does not hold");
         match error {
@@ -172,7 +191,10 @@ fn accept(edge: &Edge, trust: TrustState, bootstrap: &Bootstrap, of: &Name) -> R
             }
         }
     };
-    match trust.offer(bootstrap, of).map_err(refused)? {
+    // The pointer of a withdrawn channel leads to a head state that does not name it.
+    let of = Head::parse(&bootstrap.head)?.channels.into_iter().next();
+    let of = of.ok_or_else(|| Failure::verification("the edge's head state names no channel"))?;
+    match trust.offer(bootstrap, &of.name).map_err(refused)? {
         Offer::Unchanged => Ok(trust),
         Offer::Accepted(accepted) => Ok(accepted.state),
         Offer::NeedsConsistency { tiles, pending } => {

@@ -7,7 +7,7 @@
 use packice_core::trust::tiles::TileRef;
 use packice_core::types::{Name, Version};
 
-use super::head::{Pointer, read_pointer};
+use super::head::read_pointer;
 use crate::edge::{Condition, Edge, Put, pause};
 use crate::failure::{Failure, Kind, Result};
 
@@ -20,8 +20,8 @@ pub struct Move<'a> {
     pub channel: &'a Name,
     /// The version, for messages.
     pub version: Version,
-    /// Where the pointer stood when the log was read.
-    pub before: Option<&'a Pointer>,
+    /// The entity tag of the pointer when the log was read.
+    pub before: Option<&'a str>,
     /// The tiles that the new entry writes.
     pub tiles: &'a [(TileRef, Vec<u8>)],
     /// The bootstrap.
@@ -48,8 +48,7 @@ impl Move<'_> {
             if now.as_ref().is_some_and(|now| now.bytes == self.bootstrap) {
                 return Ok(());
             }
-            let stands = now.as_ref().map(|now| &now.etag);
-            let moved = stands != self.before.map(|before| &before.etag);
+            let moved = now.as_ref().map(|now| now.etag.as_str()) != self.before;
             attempt += 1;
             match failure {
                 Some(failure) if !moved && attempt == ATTEMPTS => return Err(ahead(failure)),
@@ -64,7 +63,7 @@ impl Move<'_> {
             edge.put(&format!("log/{}", tile.path()), bytes, &Condition::Always)?;
         }
         let condition = match self.before {
-            Some(pointer) => Condition::Matches(pointer.etag.clone()),
+            Some(etag) => Condition::Matches(etag.to_owned()),
             None => Condition::Absent,
         };
         let path = format!("bootstrap/{}", self.channel);

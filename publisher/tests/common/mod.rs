@@ -78,7 +78,9 @@ impl Project {
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_packice"));
         command.current_dir(self.dir.path());
-        for variable in ["PACKICE_TOKEN", "PACKICE_ROOT_KEY", "PACKICE_RELEASE_KEY"] {
+        for variable in
+            ["PACKICE_TOKEN", "PACKICE_ROOT_KEY", "PACKICE_RELEASE_KEY", "PACKICE_PASSPHRASE"]
+        {
             command.env_remove(variable);
         }
         command

@@ -10,11 +10,14 @@ mod formats;
 mod independent;
 mod log;
 mod note;
+mod prove;
 mod publisher;
+mod release;
 mod root;
 mod sign;
 mod signature;
 mod tiles;
+mod witness;
 
 use alloc::vec::Vec;
 
