@@ -104,3 +104,16 @@ pub const MAX_BOOTSTRAP_OBJECTS: usize = 256;
 /// Longest state record of a client's store.
 pub const MAX_STATE_LEN: usize =
     2 * (MAX_TRUST_STATE_LEN + MAX_MANIFEST_LEN + MAX_COLLECTIONS * MAX_DIRECTORY_LEN) + 1024;
+/// Longest index of a seed file.
+pub const MAX_SEED_INDEX_LEN: usize = 8 << 20;
+/// Most objects of a seed file: bundles of a tebibyte would not fill it.
+pub const MAX_SEED_OBJECTS: usize = 65_536;
+/// Longest path of an object in a seed file.
+pub const MAX_SEED_PATH_LEN: usize = 128;
+/// Most marks of an audit row: those of the version that serves reads.
+pub const MAX_AUDIT_MARKS: usize = MAX_COLLECTIONS;
+/// Most places of one collection that an audit keeps, where the layout belies the root.
+pub const MAX_AUDIT_PLACES: usize = 16;
+/// Longest audit row of a client's store.
+pub const MAX_AUDIT_LEN: usize =
+    MAX_AUDIT_MARKS * (64 + MAX_AUDIT_PLACES * (MAX_SEED_PATH_LEN + 16)) + 64;

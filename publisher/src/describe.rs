@@ -8,6 +8,7 @@ use packice_core::format::head::Head;
 use packice_core::format::layout::{Directory, Page};
 use packice_core::format::manifest::Manifest;
 use packice_core::format::note::Checkpoint;
+use packice_core::format::seed::{PRELUDE_LEN, SeedIndex, index_len};
 use packice_core::format::trust_root::Role;
 use packice_core::hash::wire_name;
 use packice_core::trust::note::verify_checkpoint;
@@ -33,6 +34,7 @@ pub fn describe(bytes: &[u8]) -> Result<Described> {
         Some(b"PKM1") => Ok(describe_manifest(bytes, &Manifest::parse(bytes)?)),
         Some(b"PKH1") => Ok(describe_head(&Head::parse(bytes)?)),
         Some(b"PKB1") => describe_bootstrap(&Bootstrap::parse(bytes)?, bytes.len(), None),
+        Some(b"PKF1") => describe_seed(bytes),
         Some(b"PKD1") => Ok(describe_directory(&Directory::parse(bytes)?)),
         Some(b"PKP1") => Ok(describe_page(&Page::parse(bytes)?)),
         Some([0x28, 0xb5, 0x2f, 0xfd]) => Ok(describe_zstd(bytes)),
@@ -250,6 +252,29 @@ pub fn describe_bootstrap(
         "holds": holds,
         "head": head.json,
         "objects": objects,
+    });
+    Ok(Described { text, json })
+}
+
+/// A seed file, by its index; whether its objects hold is for the client that reads them.
+fn describe_seed(bytes: &[u8]) -> Result<Described> {
+    let (prelude, rest) = bytes.split_at(PRELUDE_LEN.min(bytes.len()));
+    let index = rest.get(..index_len(prelude)?).unwrap_or(rest);
+    let index = SeedIndex::parse(index)?;
+    let (len, needed) = (bytes.len() as u64, index.file_len());
+    let whole = if len == needed { "whole" } else { "NOT OF THE LENGTH that its index says" };
+    let mut text = format!(
+        "seed        {} objects in {}, {whole}\n",
+        show_count(index.entries().len() as u64),
+        show_size(len),
+    );
+    let mut objects = Vec::new();
+    for (path, place) in index.entries() {
+        text.push_str(&format!("object      {path} ({})\n", show_size(place.len)));
+        objects.push(json!({ "path": path, "offset": place.offset, "bytes": place.len }));
+    }
+    let json = json!({
+        "kind": "seed", "bytes": len, "whole": len == needed, "objects": objects,
     });
     Ok(Described { text, json })
 }

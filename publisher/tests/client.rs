@@ -46,6 +46,41 @@ fn syncs_reads_and_verifies() {
 }
 
 #[test]
+fn a_seed_restores_without_a_network_and_a_damaged_one_only_costs_requests() {
+    let (project, files) = signed_project(Project::new().with_dictionary(), &lines(4000), true);
+    let mirror = Mirror::start(files);
+    let seed = project.json(&["seed", "tokens.seed", "--source", &mirror.url]);
+    assert_eq!((&seed["version"], &seed["records"]), (&json!(1), &json!(4000)));
+    let again = project.json(&["seed", "again.seed", "--offline"]);
+    assert_eq!(again["objects"], seed["objects"]);
+    let bytes = std::fs::read(project.path("tokens.seed")).expect("the seed");
+    assert_eq!(std::fs::read(project.path("again.seed")).expect("the other"), bytes);
+    let shown = project.json(&["inspect", "tokens.seed"]);
+    assert_eq!((&shown["kind"], &shown["whole"]), (&json!("seed"), &json!(true)));
+    assert_eq!(shown["bytes"], json!(bytes.len()));
+
+    let nowhere = ["--source", "http://127.0.0.1:9", "--store", "first-run"];
+    let sync = ["sync", "--json", "--seed"];
+    let out = project.run(&[&sync[..], &["tokens.seed"], &nowhere].concat());
+    assert_success(&out);
+    let report: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!((&report["version"], &report["bytes_fetched"]), (&json!(1), &json!(0)));
+    let verified = project.json(&["verify", "--store", "first-run"]);
+    assert_eq!(verified["records"], json!(4000));
+
+    for (at, store) in [(4, "a"), (bytes.len() / 2, "b"), (bytes.len() - 1, "c")] {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1;
+        std::fs::write(project.path("bad.seed"), bad).expect("a damaged seed");
+        let over = ["bad.seed", "--store", store, "--source"];
+        let report = project.json(&[&sync[..1], &sync[2..], &over, &[&mirror.url]].concat());
+        assert_eq!(report["version"], json!(1));
+        assert_eq!(report["faults"][0]["source"], json!("seed"), "{at}: {report}");
+    }
+    assert_fails(&project.run(&["sync", "--seed", "no-such-file"]), 2);
+}
+
+#[test]
 fn a_lazy_read_fetches_little() {
     let (project, files) = signed_project(Project::new(), &lines(40_000), true);
     let whole: usize = files.values().map(Vec::len).sum();

@@ -14,6 +14,7 @@ use packice_core::format::leaf::{LeafWriter, split_leaves};
 use packice_core::format::manifest::{Manifest, TreeInfo};
 use packice_core::format::node::{Child, Node};
 use packice_core::format::note::Checkpoint;
+use packice_core::format::seed::{PRELUDE_LEN, SeedIndex, index_len};
 use packice_core::format::trust_root::{SignedTrustRoot, TrustRoot};
 use packice_core::frame::Decoder;
 use packice_core::hash;
@@ -67,6 +68,8 @@ pub enum Kind {
     Proof,
     /// A full proof, against the first trust root of the vectors.
     FullProof,
+    /// The prelude and the index of a seed file.
+    SeedHead,
     /// A stored trust state.
     TrustState,
     /// The state row of a store, as an engine opens it.
@@ -84,7 +87,7 @@ pub struct Frozen {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Leaf,
         Self::Node,
         Self::Frame,
@@ -104,6 +107,7 @@ impl Kind {
         Self::Pointer,
         Self::Proof,
         Self::FullProof,
+        Self::SeedHead,
         Self::TrustState,
         Self::EngineState,
     ];
@@ -128,6 +132,7 @@ impl Kind {
             Self::Pointer => ("bootstrap", &["rotated"]),
             Self::Proof => ("record-proof", &["presence", "absence"]),
             Self::FullProof => ("full-proof", &[]),
+            Self::SeedHead => ("seed", &[]),
             Self::TrustState => ("trust-state", &[]),
             Self::EngineState => ("engine-state", &[]),
         }
@@ -280,6 +285,14 @@ impl Parsers {
             Kind::FullProof => {
                 self.check_full_proof(bytes);
                 FullProof::parse(bytes)?.encode()
+            }
+            Kind::SeedHead => {
+                let (prelude, index) = bytes.split_at(PRELUDE_LEN.min(bytes.len()));
+                if index_len(prelude)? != index.len() {
+                    return Err(FormatError::Truncated { field: "seed index" }.into());
+                }
+                let index = SeedIndex::parse(index)?.encode();
+                [SeedIndex::prelude(index.len())?, index].concat()
             }
             Kind::TrustState => {
                 let restore = |bytes| TrustState::restore(&self.roots[0], &self.dataset, bytes);

@@ -6,6 +6,7 @@ use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::{Channel, Head, Policy};
 use packice_core::format::manifest::{Base, Collection, Dictionary, Manifest, Params, Provenance};
 use packice_core::format::note::Checkpoint;
+use packice_core::format::seed::SeedIndex;
 use packice_core::format::trust_root::{Role, Staleness, TrustRoot, Witness, WitnessPolicy};
 use packice_core::hash;
 use packice_core::tree::build::{BuiltFrame, TreeBuilder};
@@ -237,6 +238,15 @@ impl Publication {
         let object = ObjectRef { name: hash::wire_name(&bytes), len: bytes.len() as u64 };
         self.files.insert(path(kind, &object.name), bytes);
         object
+    }
+
+    /// All that is served, in one file.
+    pub fn seed(&self) -> Vec<u8> {
+        let lengths = self.files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64));
+        let index = SeedIndex::of(lengths).expect("an index within bounds").encode();
+        let prelude = SeedIndex::prelude(index.len()).expect("an index within bounds");
+        let parts = [&prelude, &index].into_iter().chain(self.files.values());
+        parts.flatten().copied().collect()
     }
 
     /// The first path of a kind.

@@ -21,6 +21,7 @@ pub type Record = (Vec<u8>, Vec<u8>);
 pub struct Source {
     files: BTreeMap<String, Vec<u8>>,
     rule: Rule,
+    is_seed: bool,
 }
 
 impl Source {
@@ -31,7 +32,13 @@ impl Source {
 
     /// Serves a publication through a rule.
     pub fn with_rule(publication: &Publication, rule: Rule) -> Self {
-        Self { files: publication.files.clone(), rule }
+        Self { files: publication.files.clone(), rule, is_seed: false }
+    }
+
+    /// A file that came with the application, read through a rule.
+    pub fn seed(file: Vec<u8>) -> Self {
+        let files = BTreeMap::from([("seed".to_owned(), file)]);
+        Self { files, rule: Box::new(|_, body| Ok(body)), is_seed: true }
     }
 
     fn serve(&self, path: &str, range: Option<ByteRange>) -> Result<Vec<u8>, FetchFailure> {
@@ -42,6 +49,10 @@ impl Source {
             Some(range) => {
                 let start = usize::try_from(range.start).expect("a small object");
                 let len = usize::try_from(range.len).expect("a small object");
+                if self.is_seed {
+                    let start = start.min(body.len());
+                    return Ok(body[start..body.len().min(start + len)].to_vec());
+                }
                 body.get(start..start + len).ok_or(FetchFailure::WrongRange)?.to_vec()
             }
         };
@@ -126,7 +137,10 @@ impl Shell {
             next_read: 0,
         };
         for index in 0..shell.sources.len() {
-            shell.feed(Input::AddSource { name: format!("source-{index}") });
+            shell.feed(match shell.sources[index].is_seed {
+                true => Input::AddSeed { name: "seed".into() },
+                false => Input::AddSource { name: format!("source-{index}") },
+            });
         }
         shell
     }

@@ -137,7 +137,7 @@ macro_rules! attacks {
 attacks! {
     trees: Leaf Node LayoutPage LayoutDirectory Proof;
     frames: Frame FrameWithDictionary FramePlain Dictionary;
-    releases: Manifest Head HashTile EntriesTile TilePath Checkpoint;
+    releases: SeedHead Manifest Head HashTile EntriesTile TilePath Checkpoint;
     trust: TrustRoot Bootstrap Pointer TrustState;
     full_proofs: FullProof;
     state_rows: EngineState;

@@ -2,7 +2,14 @@
  * The engine's host: loads the wasm module and answers requests, in a worker or in place. It
  * decides nothing about data; that is done in wasm, behind `Client`.
  */
-import init, { Client, destroy, onPanic, verifyProof, type WasmSource } from "./packice_client.js";
+import init, {
+  Client,
+  destroy,
+  onPanic,
+  verifyProof,
+  type ReadSeed,
+  type WasmSource,
+} from "./packice_client.js";
 import { toWire, type WireError } from "./errors.js";
 import type { Method, Methods, Reply, Request } from "./rpc.js";
 
@@ -41,6 +48,25 @@ const node = globalThis as {
   };
 };
 
+/**
+ * Reads parts of the seed. A file behind a URL is fetched when it is first read, as a blob that
+ * the browser keeps outside of this memory.
+ */
+function seedReader(seed: Blob | string): ReadSeed {
+  let file: Promise<Blob> | undefined;
+  const load = async () => {
+    if (typeof seed !== "string") return seed;
+    const response = await fetch(seed);
+    if (!response.ok) throw new Error(`the seed answered ${response.status}`);
+    return response.blob();
+  };
+  return async (start, length) => {
+    file ??= load();
+    const part = (await file).slice(start, start + length);
+    return new Uint8Array(await part.arrayBuffer());
+  };
+}
+
 /** Serves one data set: the returned function takes requests, answers go to `send`. */
 export function serve(send: Send): (request: Request) => void {
   let client: Client | undefined;
@@ -77,7 +103,9 @@ export function serve(send: Send): (request: Request) => void {
     async open(_id, options) {
       await load(options.wasmUrl);
       onPanic(die);
-      client = await Client.open(options, (event, data) => send({ event, data } as Reply));
+      const readSeed = options.seed === undefined ? undefined : seedReader(options.seed);
+      const emit = (event: unknown, data: unknown) => send({ event, data } as Reply);
+      client = await Client.open({ ...options, readSeed }, emit);
     },
     async destroy(_id, { database, wasmUrl }) {
       await load(wasmUrl);

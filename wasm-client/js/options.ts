@@ -25,6 +25,7 @@ export function hostOptions(options: OpenOptions): HostOptions {
     refuseExpired: whenExpired === "refuse",
     memory: options.store === "memory" || typeof indexedDB === "undefined",
     wasmUrl: wasmUrl(options.wasmUrl),
+    seed: seedFile(options.seed),
   };
 }
 
@@ -34,6 +35,17 @@ export function checkOptions(options: VerifyOptions): CheckOptions {
   checkName("channel", channel);
   const trust = trustBytes(options.trust);
   return { dataset, channel, trust, now, wasmUrl: wasmUrl(options.wasmUrl) };
+}
+
+function seedFile(given: OpenOptions["seed"]): Blob | string | undefined {
+  if (given === undefined || given instanceof Blob) return given;
+  // A blob is handed to the worker without a copy.
+  if (given instanceof Uint8Array) return new Blob([new Uint8Array(given)]);
+  try {
+    return absolute(given as string | URL);
+  } catch {
+    throw misuse("seed", "the seed is a URL, a Blob or a Uint8Array");
+  }
 }
 
 export function databaseName(options: { dataset: string; database?: string }): string {
@@ -74,7 +86,10 @@ function trustBytes(given: Uint8Array | string): Uint8Array {
 
 /** Relative to the page, as people mean it; the worker would take it relative to itself. */
 export function wasmUrl(given: string | URL | undefined): string | undefined {
-  if (given === undefined) return undefined;
+  return given === undefined ? undefined : absolute(given);
+}
+
+function absolute(given: string | URL): string {
   const base = typeof location === "undefined" ? undefined : location.href;
   return new URL(given, base).href;
 }

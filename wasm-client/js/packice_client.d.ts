@@ -19,9 +19,15 @@ export function verifyProof(proof: Uint8Array, options: CheckOptions): ProvenRec
 
 export type Emit = <K extends keyof Events>(event: K, data: Events[K]) => void;
 
+/** Reads a part of the seed's file; past its end there are fewer bytes. */
+export type ReadSeed = (start: number, length: number) => Promise<Uint8Array>;
+
 export class Client {
   private constructor();
-  static open(options: HostOptions, emit: Emit): Promise<Client>;
+  static open(
+    options: HostOptions & { readSeed: ReadSeed | undefined },
+    emit: Emit,
+  ): Promise<Client>;
   get(id: number, collection: string, key: Uint8Array): Promise<Lookup>;
   page(
     id: number,

@@ -14,6 +14,8 @@ export interface HostOptions {
   database: string;
   memory: boolean;
   refuseExpired: boolean;
+  /** The seed's file, or where it is. */
+  seed: Blob | string | undefined;
   wasmUrl: string | undefined;
 }
 

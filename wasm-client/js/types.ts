@@ -15,6 +15,13 @@ export interface WorkerLike {
   addEventListener(name: string, listener: (event: any) => void): void;
 }
 
+/** What is used of a `Blob`. */
+export interface BlobLike {
+  readonly size: number;
+  slice(start?: number, end?: number): BlobLike;
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
 export interface OpenOptions {
   /** The data set's name, as its trust root has it. */
   dataset: string;
@@ -22,6 +29,12 @@ export interface OpenOptions {
   sources: (string | Source)[];
   /** The trust root the wallet embeds: the bytes, or their base64 text. */
   trust: Uint8Array | string;
+  /**
+   * A file that `packice seed` wrote, bundled with your application: its URL, or the file itself.
+   * The first run then needs no network. It is trusted no more than a source is, asked before
+   * them for what it holds, and opened only when something is missing here.
+   */
+  seed?: string | URL | Uint8Array | BlobLike;
   /** The release channel; `"stable"` when left out. */
   channel?: string;
   /**

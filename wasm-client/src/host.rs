@@ -43,6 +43,9 @@ const MAX_RESTARTS: u32 = 16;
 /// How many bytes' worth of hashing the engine does before a read may interrupt it: about 1 ms.
 const WORK_BUDGET: usize = 1 << 20;
 
+/// The seed's name in events.
+const SEED: &str = "seed";
+
 /// One call into the engine.
 enum Step {
     Input(Input),
@@ -149,6 +152,9 @@ impl Host {
         for source in &self.options.sources {
             self.feed(Input::AddSource { name: source.name.clone() });
         }
+        if self.options.seed.is_some() {
+            self.feed(Input::AddSeed { name: SEED.to_owned() });
+        }
     }
 
     fn feed(self: &Rc<Self>, input: Input) {
@@ -248,6 +254,9 @@ impl Host {
         max_bytes: u64,
         deadline: Millis,
     ) {
+        if let Some(read) = self.options.seed(source) {
+            return self.read_seed(request, read, target);
+        }
         let url = self.options.url(source, &target.path);
         let (host, era) = (Rc::clone(self), self.era.get());
         let fetch = Fetch { url, range: target.range, max_bytes, patience_ms: span(deadline) };
@@ -273,6 +282,22 @@ impl Host {
                     Err(failure) => Input::FetchFailed { request, failure },
                 },
             );
+        });
+    }
+
+    /// Reads a range of the seed's file: at most one object of it is in memory.
+    fn read_seed(self: &Rc<Self>, request: RequestId, read: &Function, target: &Target) {
+        let (host, era) = (Rc::clone(self), self.era.get());
+        let reading = net::read_file(read, target.range);
+        spawn_local(async move {
+            let input = match reading.await {
+                Ok(bytes) => {
+                    host.complete(era, Input::Body { request, bytes });
+                    Input::BodyEnd { request }
+                }
+                Err(failure) => Input::FetchFailed { request, failure },
+            };
+            host.complete(era, input);
         });
     }
 

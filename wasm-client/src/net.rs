@@ -15,7 +15,7 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -132,6 +132,24 @@ async fn transfer(
             return Err(FetchFailure::TooLong);
         }
         on_bytes(bytes.to_vec());
+    }
+}
+
+/// Reads a part of a file by a function of JavaScript's, `(start, length) => Promise<Uint8Array>`;
+/// past the file's end there are fewer bytes.
+pub(crate) fn read_file(
+    read: &Function,
+    range: Option<ByteRange>,
+) -> impl Future<Output = Result<Vec<u8>, FetchFailure>> + use<> {
+    let range = range.map_or((0, 0), |range| (range.start, range.len));
+    // Lengths and offsets stay far below 2^53.
+    #[allow(clippy::cast_precision_loss)]
+    let (start, len) = (JsValue::from_f64(range.0 as f64), JsValue::from_f64(range.1 as f64));
+    let reading = read.call2(&JsValue::UNDEFINED, &start, &len);
+    async move {
+        let reading: Promise = reading.map_err(|_| FetchFailure::Network)?.unchecked_into();
+        let bytes = JsFuture::from(reading).await.map_err(|_| FetchFailure::Network)?;
+        Ok(bytes.unchecked_into::<Uint8Array>().to_vec())
     }
 }
 

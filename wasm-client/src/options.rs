@@ -1,6 +1,6 @@
 //! What a client was opened with.
 
-use js_sys::Array;
+use js_sys::{Array, Function};
 use packice_core::engine::io::{SourceId, Status};
 use packice_core::engine::{Engine, EngineConfig};
 use packice_core::types::{Millis, Name};
@@ -29,6 +29,8 @@ pub(crate) struct Options {
     trust: Vec<u8>,
     /// The database's name.
     pub(crate) database: String,
+    /// Reads a range of the seed's file, where there is one.
+    pub(crate) seed: Option<Function>,
     /// Whether nothing is to be kept on disk.
     pub(crate) memory: bool,
     /// Whether reads are refused while what would serve them is expired.
@@ -77,6 +79,7 @@ impl Options {
             sources,
             trust: bytes(options, "trust")?,
             database: text(options, "database")?,
+            seed: field(options, "readSeed").dyn_into().ok(),
             memory: field(options, "memory").is_truthy(),
             refuse_expired: field(options, "refuseExpired").is_truthy(),
         })
@@ -98,6 +101,12 @@ impl Options {
         Ok(engine)
     }
 
+    /// The seed's reader, where a source is the seed: it comes after all others.
+    pub(crate) fn seed(&self, source: SourceId) -> Option<&Function> {
+        let at = usize::try_from(source.0).ok()?;
+        self.seed.as_ref().filter(|_| at == self.sources.len())
+    }
+
     /// The URL of a path at a source.
     pub(crate) fn url(&self, source: SourceId, path: &str) -> String {
         let base = usize::try_from(source.0).ok().and_then(|at| self.sources.get(at));
@@ -112,6 +121,7 @@ impl Options {
     /// The engine's status with what only the shell knows.
     pub(crate) fn status(&self, status: &Status) -> JsValue {
         let urls = self.sources.iter().map(|source| source.url.as_str());
+        let urls = urls.chain(self.seed.iter().map(|_| ""));
         shape::status(status, self.dataset.as_str(), self.channel.as_str(), urls)
     }
 }

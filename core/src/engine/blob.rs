@@ -17,7 +17,7 @@ use crate::trust::manifest::check_object;
 use crate::types::{ObjectKind, ObjectRef, WireName};
 
 use super::io::{ByteRange, Event, Failure, Output, ReadId, StoreKey, Target};
-use super::net::{Arriving, Fault, Job, What};
+use super::net::{Arriving, Fault, Job, Reach, What};
 use super::work::WorkItem;
 use super::{Engine, Pending};
 
@@ -232,10 +232,15 @@ impl Engine {
                 None => {}
             }
         }
-        if !network {
-            return BlobState::NotHere;
-        }
-        self.net.queue.push(class, Job::new(What::Blob(spec.clone())));
+        let what = What::Blob(spec.clone());
+        let job = match (network, &self.seed) {
+            (true, _) => Job::new(what),
+            // What came with the application tells nobody what is read.
+            (false, Some(_)) => Job::within(what, Reach::Seed),
+            (false, None) => return BlobState::NotHere,
+        };
+        self.read_seed(class);
+        self.net.queue.push(class, job);
         BlobState::Fetching
     }
 
@@ -338,6 +343,10 @@ impl Engine {
 
     pub(super) fn blob_failed(&mut self, name: WireName, failure: Failure) {
         self.settle(name, BlobState::Failed(failure));
+    }
+
+    pub(super) fn blob_not_here(&mut self, name: WireName) {
+        self.settle(name, BlobState::NotHere);
     }
 
     fn settle(&mut self, name: WireName, state: BlobState) {

@@ -23,6 +23,7 @@ use super::Engine;
 use super::blob::{BlobSpec, Poll, Wish};
 use super::io::{Event, Failure};
 use super::net::{Fault, Job, What};
+use super::seed::is_behind;
 use super::snapshot::Snapshot;
 use super::state::VersionRecord;
 use super::store::StatePut;
@@ -54,6 +55,9 @@ impl Engine {
             HeadTask::Asking | HeadTask::Proving { .. } | HeadTask::Adopting(_) => return,
         }
         let holds = self.committed.is_some() || self.target.is_some();
+        if !holds && self.ask_seed(class) {
+            return;
+        }
         let what = if holds { What::Checkpoint } else { What::Bootstrap };
         self.head = HeadTask::Asking;
         self.net.queue.push(class, Job::new(what));
@@ -89,7 +93,12 @@ impl Engine {
     ) -> Result<(), Fault> {
         let blame = |error: crate::error::Error| Fault::of(&error);
         let bootstrap = Bootstrap::parse(body).map_err(blame)?;
-        match self.trust.offer(&bootstrap, &self.channel).map_err(blame)? {
+        let offer = match self.trust.offer(&bootstrap, &self.channel) {
+            Err(error) if self.is_seed(source) && is_behind(&error) => Offer::Unchanged,
+            offer => offer.map_err(blame)?,
+        };
+        match offer {
+            Offer::Unchanged if self.is_seed(source) => self.seed_head_over(),
             Offer::Unchanged => {
                 self.take_inline(bootstrap);
                 self.head_done();
@@ -146,6 +155,7 @@ impl Engine {
                     self.event(event);
                 }
                 self.head = HeadTask::Asking;
+                self.head_in_seed = false;
                 self.net.queue.push(Class::Trust, Job::new(What::Bootstrap));
             }
         }
@@ -241,7 +251,9 @@ impl Engine {
 
     fn head_done(&mut self) {
         self.head = HeadTask::Idle;
-        self.head_checked = true;
+        // The seed says nothing of what is newest.
+        self.head_checked = !core::mem::take(&mut self.head_in_seed);
+        self.network_failure = None;
         self.wake_all_reads();
     }
 
@@ -249,6 +261,14 @@ impl Engine {
         self.drop_jobs(|_, job| {
             matches!(job.what, What::Checkpoint | What::Bootstrap | What::Tile(_))
         });
+        if self.head_in_seed {
+            return self.seed_head_over();
+        }
+        // `ask_seed` says no the second time.
+        if self.ask_seed(Class::Trust) {
+            self.network_failure = Some(failure);
+            return;
+        }
         self.head = HeadTask::Failed(failure);
         self.wake_all_reads();
     }

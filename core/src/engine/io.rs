@@ -41,6 +41,13 @@ pub enum Input {
         /// The source's name.
         name: String,
     },
+    /// A file that came with the application (docs/spec/seed.md): the source that is asked first
+    /// for what it holds. It gets the next [`SourceId`]. Every fetch of it has the path `seed` and
+    /// a range of the file; past its end there are just fewer bytes.
+    AddSeed {
+        /// The source's name.
+        name: String,
+    },
     /// A source that shall not be asked any more.
     RemoveSource(SourceId),
     /// Something the caller wants.

@@ -10,6 +10,7 @@
 //! | `read` | what does a key or a range say? |
 //! | `blob` | where are verified bytes of that name? |
 //! | `net` | who is asked, and what when a source lies or fails? |
+//! | `seed` | what does the file hold that came with the application? |
 //! | `work` | hashing, decoding and signature checks in bounded steps |
 //! | `clock` | how old is what serves reads, and may it still? |
 //! | `store` | what is durable, and when is a transaction due? |
@@ -22,6 +23,7 @@ mod head;
 pub mod io;
 mod net;
 mod read;
+mod seed;
 mod snapshot;
 mod state;
 mod status;
@@ -50,14 +52,15 @@ use self::clock::Clock;
 use self::head::HeadTask;
 use self::net::{Job, Net};
 use self::read::Read;
+use self::seed::Seed;
 use self::snapshot::Snapshot;
-use self::state::{StateRecord, VersionRecord};
 use self::store::StoreDesk;
 use self::sync::Sync;
 use self::work::{WorkItem, WorkQueue};
 
 pub use self::io::{Command, Event, Input, Output};
 use self::io::{Phase, ReadId, RequestId, StoreKey, WaitReason};
+pub use self::state::{StateRecord, VersionRecord};
 
 /// Plain bytes of decoded frames that are kept.
 const FRAME_CACHE_BYTES: usize = 6 << 20;
@@ -103,6 +106,10 @@ pub struct Engine {
     /// Whether a head search brought a new target since a bundle of the old one was lost.
     target_renewed: bool,
     proof_source: Option<io::SourceId>,
+    /// Whether the head under way is the seed's.
+    head_in_seed: bool,
+    /// Why the network gave no head, while the seed is asked for one.
+    network_failure: Option<io::Failure>,
     /// Names of the directories that are being adopted.
     directories: Set<WireName>,
     inline: Map<WireName, Rc<Vec<u8>>>,
@@ -125,6 +132,7 @@ pub struct Engine {
     store: StoreDesk,
     net: Net,
     sources: Sources,
+    seed: Option<Seed>,
     meter: Meter,
     bytes_fetched: u64,
     requests_made: u64,
@@ -154,6 +162,8 @@ impl Engine {
             head_checked: false,
             target_renewed: false,
             proof_source: None,
+            head_in_seed: false,
+            network_failure: None,
             directories: Set::new(),
             inline: Map::new(),
             clock: Clock::default(),
@@ -172,6 +182,7 @@ impl Engine {
             store: StoreDesk::default(),
             net: Net::default(),
             sources: Sources::new(seed),
+            seed: None,
             meter: Meter::default(),
             bytes_fetched: 0,
             requests_made: 0,
@@ -188,8 +199,17 @@ impl Engine {
     /// Takes one input. A completion for a request that is not open is dropped.
     pub fn handle(&mut self, input: Input, now: Millis) {
         match input {
-            Input::AddSource { name } => self.sources.add(name),
-            Input::RemoveSource(source) => self.sources.remove(source),
+            Input::AddSource { name } => {
+                self.sources.add(name);
+            }
+            Input::AddSeed { name } => {
+                let id = self.sources.add(name);
+                self.seed = Some(Seed::new(id));
+            }
+            Input::RemoveSource(source) => {
+                self.sources.remove(source);
+                self.seed = self.seed.take().filter(|seed| seed.id != source);
+            }
             Input::Command(command) if self.opening => self.parked.push_back(command),
             Input::Command(command) => self.command(command, now),
             Input::Body { request, bytes } => self.body_came(request, &bytes, now),

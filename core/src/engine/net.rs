@@ -11,15 +11,17 @@ use alloc::vec::Vec;
 
 use crate::error::{Error, TrustError};
 use crate::format::layout;
+use crate::format::seed::PRELUDE_LEN;
 use crate::limits::{MAX_BOOTSTRAP_LEN, MAX_CHECKPOINT_LEN};
 use crate::map::{Map, Set};
 use crate::plan::queue::{Class, Queue, Ticket};
-use crate::plan::sources::{Choice, Severity, SourceId};
+use crate::plan::sources::{Choice, Severity, SourceId, Sources};
 use crate::trust::tiles::TileRef;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 
 use super::blob::{BlobSpec, object_path};
 use super::io::{BundleState, ByteRange, Event, Failure, FetchFailure, Output, RequestId, Target};
+use super::seed::{SEED_PATH, Seed, Serves};
 use super::work::WorkItem;
 use super::{Engine, Pending};
 
@@ -36,6 +38,8 @@ const RIDE_BYTES: u64 = 128 << 10;
 /// up: 16 KB/s is the slowest line that is worth waiting for.
 const FETCH_MS: u64 = 30_000;
 const FETCH_BYTES_PER_MS: u64 = 16;
+/// How long a job waits for the seed's index, at most, before it looks again.
+const SEED_WAIT_MS: u64 = 1000;
 /// Tries of one job before it fails, for reads and for syncs.
 const READ_TRIES: u32 = 3;
 const SYNC_TRIES: u32 = 8;
@@ -44,15 +48,31 @@ const SYNC_TRIES: u32 = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) what: What,
+    reach: Reach,
     tries: u32,
     avoid: Vec<SourceId>,
     last_fault: Option<(&'static str, String)>,
+}
+
+/// Who may be asked for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Everybody, the seed first.
+    All,
+    /// The network's sources alone.
+    Network,
+    /// The seed alone.
+    Seed,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum What {
     Checkpoint,
     Bootstrap,
+    /// The seed's prelude, or its index of a known length.
+    SeedHead {
+        index_len: Option<u64>,
+    },
     Tile(TileRef),
     Blob(BlobSpec),
     Bundle(BundleJob),
@@ -74,7 +94,15 @@ pub(super) struct BundleJob {
 
 impl Job {
     pub(super) fn new(what: What) -> Self {
-        Self { what, tries: 0, avoid: Vec::new(), last_fault: None }
+        let reach = match &what {
+            What::Checkpoint | What::Bootstrap => Reach::Network,
+            What::SeedHead { .. } | What::Tile(_) | What::Blob(_) | What::Bundle(_) => Reach::All,
+        };
+        Self::within(what, reach)
+    }
+
+    pub(super) fn within(what: What, reach: Reach) -> Self {
+        Self { what, reach, tries: 0, avoid: Vec::new(), last_fault: None }
     }
 
     pub(super) fn is_blob(&self, name: &WireName) -> bool {
@@ -85,14 +113,22 @@ impl Job {
     pub(super) fn blob(&self) -> Option<WireName> {
         match &self.what {
             What::Blob(spec) => Some(spec.name()),
-            What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Bundle(_) => None,
+            What::Checkpoint
+            | What::Bootstrap
+            | What::SeedHead { .. }
+            | What::Tile(_)
+            | What::Bundle(_) => None,
         }
     }
 
     fn bundle(&self) -> Option<&BundleJob> {
         match &self.what {
             What::Bundle(job) => Some(job),
-            What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => None,
+            What::Checkpoint
+            | What::Bootstrap
+            | What::SeedHead { .. }
+            | What::Tile(_)
+            | What::Blob(_) => None,
         }
     }
 
@@ -104,10 +140,19 @@ impl Job {
         matches!(self.what, What::Bundle(_))
     }
 
-    fn target(&self, channel: &str) -> Target {
+    pub(super) fn target(&self, channel: &str) -> Target {
         match &self.what {
             What::Checkpoint => Target { path: String::from("checkpoint"), range: None },
             What::Bootstrap => Target { path: ["bootstrap/", channel].concat(), range: None },
+            What::SeedHead { index_len } => {
+                let path = String::from(SEED_PATH);
+                let prelude = PRELUDE_LEN as u64;
+                let range = match *index_len {
+                    None => ByteRange { start: 0, len: prelude },
+                    Some(len) => ByteRange { start: prelude, len },
+                };
+                Target { path, range: Some(range) }
+            }
             What::Tile(tile) => Target { path: ["log/", &tile.path()].concat(), range: None },
             What::Blob(spec) => spec.target(),
             What::Bundle(job) => {
@@ -123,6 +168,7 @@ impl Job {
         match &self.what {
             What::Checkpoint => MAX_CHECKPOINT_LEN as u64,
             What::Bootstrap => MAX_BOOTSTRAP_LEN as u64,
+            What::SeedHead { index_len } => index_len.unwrap_or(PRELUDE_LEN as u64),
             What::Tile(tile) => tile.max_len() as u64,
             What::Blob(spec) => spec.len(),
             What::Bundle(job) => job.object.len - job.verified_len as u64,
@@ -172,7 +218,11 @@ impl Net {
             .chain(self.queue.iter().map(|job| &job.what))
             .filter_map(|what| match what {
                 What::Bundle(job) => Some(job.object.name),
-                What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => None,
+                What::Checkpoint
+                | What::Bootstrap
+                | What::SeedHead { .. }
+                | What::Tile(_)
+                | What::Blob(_) => None,
             })
             .collect()
     }
@@ -196,6 +246,22 @@ impl Net {
     }
 }
 
+/// Who is to be asked for a job: the seed for what it lists, then the network by its record.
+fn choose(sources: &Sources, seed: Option<&Seed>, job: &Job, channel: &str, now: Millis) -> Choice {
+    let from_seed =
+        seed.filter(|seed| job.reach != Reach::Network && !job.avoid.contains(&seed.id));
+    let serves = from_seed.map_or(Serves::No, |seed| seed.serves(job, channel));
+    match (serves, from_seed, job.reach) {
+        (Serves::Yes, Some(seed), _) => Choice::Ask(seed.id),
+        // What the seed alone may give waits for its index; it wakes by itself.
+        (Serves::NotYet, _, Reach::Seed) => Choice::Later(now.plus(SEED_WAIT_MS)),
+        (Serves::Yes | Serves::No, _, Reach::Seed) => Choice::Nobody,
+        (_, _, Reach::All | Reach::Network) => {
+            sources.choose(&job.avoid, seed.map(|seed| seed.id), now)
+        }
+    }
+}
+
 impl Engine {
     /// Starts every fetch that has a place, a source and room in the budget.
     pub(super) fn start_fetches(&mut self, now: Millis) {
@@ -203,7 +269,8 @@ impl Engine {
         loop {
             let flying = self.net.fetches.len();
             let used = self.net.bytes_in_flight() + self.store.unstored_bytes() as u64;
-            let sources = &self.sources;
+            let (sources, seed) = (&self.sources, self.seed.as_ref());
+            let channel = self.channel.as_str();
             let mut wake: Option<Millis> = None;
             let taken = self.net.queue.take_first(|ticket, job| {
                 let reads = ticket.class() == Class::Read;
@@ -212,7 +279,7 @@ impl Engine {
                 if flying >= places || !room {
                     return None;
                 }
-                match sources.choose(&job.avoid, now) {
+                match choose(sources, seed, job, channel, now) {
                     Choice::Ask(source) => Some(Some(source)),
                     Choice::Nobody => Some(None),
                     Choice::Later(time) => {
@@ -235,7 +302,9 @@ impl Engine {
         let target = job.target(self.channel.as_str());
         let max_bytes = job.max_bytes();
         self.sources.asked(source);
-        self.requests_made += 1;
+        let seed = self.seed.as_ref().filter(|seed| seed.id == source);
+        let asked = seed.map(|seed| seed.target(&target, max_bytes));
+        self.requests_made += u64::from(asked.is_none());
         if let What::Bundle(bundle) = &job.what {
             let event = bundle.event(BundleState::Fetching);
             self.event(event);
@@ -243,7 +312,7 @@ impl Engine {
         self.outputs.push_back(Output::Fetch {
             request,
             source,
-            target: target.clone(),
+            target: asked.unwrap_or_else(|| target.clone()),
             max_bytes,
             deadline: now.plus(FETCH_MS + max_bytes / FETCH_BYTES_PER_MS),
         });
@@ -256,7 +325,8 @@ impl Engine {
     pub(super) fn body_came(&mut self, request: RequestId, bytes: &[u8], now: Millis) {
         let Some(fetch) = self.net.fetches.get_mut(&request) else { return };
         fetch.received += bytes.len() as u64;
-        self.bytes_fetched += bytes.len() as u64;
+        let from_seed = self.seed.as_ref().is_some_and(|seed| seed.id == fetch.source);
+        self.bytes_fetched += if from_seed { 0 } else { bytes.len() as u64 };
         self.meter.add(bytes.len() as u64, now);
         self.sources.received(fetch.source, bytes.len() as u64);
         if fetch.received > fetch.max_bytes {
@@ -264,7 +334,11 @@ impl Engine {
         }
         match &mut fetch.job.what {
             What::Bundle(job) => job.bytes.extend_from_slice(bytes),
-            What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => {
+            What::Checkpoint
+            | What::Bootstrap
+            | What::SeedHead { .. }
+            | What::Tile(_)
+            | What::Blob(_) => {
                 fetch.body.extend_from_slice(bytes);
             }
         }
@@ -317,8 +391,12 @@ impl Engine {
     }
 
     /// Ends a fetch by its source's fault; the job goes on elsewhere, later, or fails.
-    pub(super) fn fetch_faulted(&mut self, request: RequestId, fault: Fault, now: Millis) {
+    pub(super) fn fetch_faulted(&mut self, request: RequestId, mut fault: Fault, now: Millis) {
         let Some(fetch) = self.take_fetch(request) else { return };
+        if self.is_seed(fetch.source) {
+            // Its other objects may well hold, and asking for them costs nothing.
+            fault.severity = Severity::Missing;
+        }
         self.sources.faulted(fetch.source, fault.code, fault.severity, now);
         let source = String::from(self.sources.name(fetch.source));
         let Fetch { ticket, mut job, target, .. } = fetch;
@@ -338,7 +416,9 @@ impl Engine {
             job.avoid.push(fetch.source);
         }
         let missing = fault.severity == Severity::Missing;
-        let nobody_left = missing && job.avoid.len() >= self.sources.len();
+        let in_seed = usize::from(self.seed.is_some());
+        let asked = job.avoid.iter().filter(|source| !self.is_seed(**source)).count();
+        let nobody_left = missing && asked + in_seed >= self.sources.len();
         let tries = if ticket.class() == Class::Read { READ_TRIES } else { SYNC_TRIES };
         if nobody_left || job.tries >= tries {
             self.job_failed(job, now);
@@ -393,14 +473,33 @@ impl Engine {
     }
 
     fn job_failed(&mut self, job: Job, now: Millis) {
+        if job.reach == Reach::Seed {
+            return self.seed_job_failed(job, now);
+        }
         let (code, detail) = job.last_fault.unwrap_or_else(|| self.no_source(now));
         let failure = Failure::Sources { code, detail };
         match job.what {
+            What::SeedHead { .. } => {}
             What::Blob(spec) => self.blob_failed(spec.name(), failure),
             What::Checkpoint | What::Bootstrap | What::Tile(_) => self.head_failed(failure),
             What::Bundle(job) => {
                 self.unseat_riders(&job.object.name);
                 self.bundle_lost(failure, now);
+            }
+        }
+    }
+
+    /// What only the seed could give is not to be had.
+    fn seed_job_failed(&mut self, job: Job, now: Millis) {
+        if matches!(job.what, What::Bootstrap) && job.last_fault.is_none() {
+            let object = job.target(self.channel.as_str()).path;
+            self.seed_lacks(object, now);
+        }
+        match job.what {
+            What::SeedHead { .. } => self.seed_broke(),
+            What::Blob(spec) => self.blob_not_here(spec.name()),
+            What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Bundle(_) => {
+                self.seed_head_over();
             }
         }
     }
@@ -451,7 +550,11 @@ impl Fetch {
     pub(super) fn has_whole_frame(&self) -> bool {
         match &self.job.what {
             What::Bundle(job) => job.next_frame().is_some_and(|(_, bytes)| bytes.is_some()),
-            What::Checkpoint | What::Bootstrap | What::Tile(_) | What::Blob(_) => false,
+            What::Checkpoint
+            | What::Bootstrap
+            | What::SeedHead { .. }
+            | What::Tile(_)
+            | What::Blob(_) => false,
         }
     }
 }

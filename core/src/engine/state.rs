@@ -17,26 +17,27 @@ const MAGIC: &[u8; 4] = b"PKE1";
 
 /// What the store's state row holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct StateRecord {
+pub struct StateRecord {
     /// The version that serves reads.
-    pub(super) committed: Option<VersionRecord>,
+    pub committed: Option<VersionRecord>,
     /// The version that a sync or lazy reads are bringing.
-    pub(super) pinned: Option<VersionRecord>,
+    pub pinned: Option<VersionRecord>,
 }
 
 /// A version, and what it is verified by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct VersionRecord {
+pub struct VersionRecord {
     /// The trust state that accepted it.
-    pub(super) trust: Vec<u8>,
+    pub trust: Vec<u8>,
     /// Its manifest.
-    pub(super) manifest: Vec<u8>,
+    pub manifest: Vec<u8>,
     /// The layout directories of its collections, in the manifest's order.
-    pub(super) directories: Vec<Vec<u8>>,
+    pub directories: Vec<Vec<u8>>,
 }
 
 impl StateRecord {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+    /// Parses a state record; nothing of it is verified by that.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::with_magic(bytes, MAGIC, "state record", MAX_STATE_LEN)?;
         let committed = VersionRecord::read(&mut r)?;
         let pinned = VersionRecord::read(&mut r)?;
@@ -44,7 +45,8 @@ impl StateRecord {
         Ok(Self { committed, pinned })
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_magic(MAGIC);
         VersionRecord::write(self.committed.as_ref(), &mut w);
         VersionRecord::write(self.pinned.as_ref(), &mut w);

@@ -36,7 +36,7 @@ pub(super) struct Sync {
     bytes_before: u64,
     requests_before: u64,
     reused: u64,
-    changed: bool,
+    pub(super) changed: bool,
     /// Where in the target the next bundle is looked for: place in the order, bundle.
     cursor: (usize, u64),
     listing: bool,
@@ -124,7 +124,8 @@ impl Engine {
             return match &self.head {
                 HeadTask::Failed(failure) => {
                     let failure = failure.clone();
-                    self.end_sync(Err(failure), now);
+                    let ended = if self.is_seeded(&failure) { Ok(()) } else { Err(failure) };
+                    self.end_sync(ended, now);
                     true
                 }
                 HeadTask::Idle if self.head_checked => {
@@ -139,6 +140,9 @@ impl Engine {
                 }
                 HeadTask::Asking | HeadTask::Proving { .. } | HeadTask::Adopting(_) => false,
             };
+        }
+        if self.is_reading_seed(Class::Trust) {
+            return false;
         }
         if !self.store.is_listed() {
             let listing =
@@ -366,7 +370,9 @@ impl Engine {
             } else if let Some(sync) = &mut self.sync {
                 // What was pinned is home; now see whether something newer came meanwhile.
                 sync.phase = Phase::Trust;
-                self.start_head(Class::Trust);
+                // With a seed's version home, a network that is down is given up early.
+                let class = if self.seed.is_some() { Class::Read } else { Class::Trust };
+                self.start_head(class);
             }
         }
         if self.sync.is_some() {

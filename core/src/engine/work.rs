@@ -99,7 +99,8 @@ impl Engine {
         let body = core::mem::take(&mut fetch.body);
         let source = fetch.source;
         let what = fetch.job.what.clone();
-        let urgent = fetch.ticket.class() == Class::Read;
+        let fetch_class = fetch.ticket.class();
+        let urgent = fetch_class == Class::Read;
         let cost = body.len();
         let result = match &what {
             What::Blob(spec) => match spec.verdict(&body) {
@@ -114,6 +115,10 @@ impl Engine {
                 self.fetch_done(request);
                 self.tile_came(*tile, body, source, now);
                 return cost + SIGNATURE_COST;
+            }
+            What::SeedHead { index_len } => {
+                let class = fetch_class;
+                self.seed_head_came(*index_len, &body, class)
             }
             What::Checkpoint => self.checkpoint_came(&body),
             What::Bootstrap => self.bootstrap_came(&body, source, urgent),

@@ -10,4 +10,5 @@ pub mod leaf;
 pub mod manifest;
 pub mod node;
 pub mod note;
+pub mod seed;
 pub mod trust_root;

@@ -124,7 +124,8 @@ impl Sources {
     }
 
     /// Adds a source under the next number.
-    pub fn add(&mut self, name: String) {
+    pub fn add(&mut self, name: String) -> SourceId {
+        let id = number(self.sources.len());
         self.sources.push(Source {
             name,
             removed: false,
@@ -138,6 +139,7 @@ impl Sources {
             faults: 0,
             last_fault: None,
         });
+        id
     }
 
     /// Asks a source no more.
@@ -163,13 +165,13 @@ impl Sources {
     }
 
     /// Who is to be asked: fewest failures in a row first, then the order of adding; those in
-    /// `avoid` only where there is nobody else.
-    pub fn choose(&self, avoid: &[SourceId], now: Millis) -> Choice {
+    /// `avoid` only where there is nobody else, and `never` in no case.
+    pub fn choose(&self, avoid: &[SourceId], never: Option<SourceId>, now: Millis) -> Choice {
         let mut best: Option<(bool, u32, SourceId)> = None;
         let mut later: Option<Millis> = None;
         for (index, source) in self.sources.iter().enumerate() {
-            let id = SourceId(u32::try_from(index).unwrap_or(u32::MAX));
-            if source.removed || source.banned_until > now {
+            let id = number(index);
+            if never == Some(id) || source.removed || source.banned_until > now {
                 continue;
             }
             if source.paused_until > now {
@@ -276,6 +278,10 @@ impl Sources {
     }
 }
 
+fn number(index: usize) -> SourceId {
+    SourceId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,14 +297,14 @@ mod tests {
     fn the_first_source_is_asked_until_it_fails() {
         let mut sources = two();
         let now = Millis(1000);
-        assert_eq!(sources.choose(&[], now), Choice::Ask(SourceId(0)));
+        assert_eq!(sources.choose(&[], None, now), Choice::Ask(SourceId(0)));
         let failure = Severity::Failure { retry_after_ms: None };
         sources.faulted(SourceId(0), "peer/network", failure, now);
-        assert_eq!(sources.choose(&[], now), Choice::Ask(SourceId(1)));
+        assert_eq!(sources.choose(&[], None, now), Choice::Ask(SourceId(1)));
         let later = now.plus(PAUSE_MS);
-        assert_eq!(sources.choose(&[], later), Choice::Ask(SourceId(1)));
+        assert_eq!(sources.choose(&[], None, later), Choice::Ask(SourceId(1)));
         sources.succeeded(SourceId(0));
-        assert_eq!(sources.choose(&[], later), Choice::Ask(SourceId(0)));
+        assert_eq!(sources.choose(&[], None, later), Choice::Ask(SourceId(0)));
     }
 
     #[test]
@@ -306,11 +312,11 @@ mod tests {
         let mut sources = two();
         sources.remove(SourceId(1));
         sources.faulted(SourceId(0), "peer/hash-mismatch", Severity::Lie, Millis(0));
-        assert_eq!(sources.choose(&[], Millis(BAN_MS - 1)), Choice::Nobody);
-        assert_eq!(sources.choose(&[], Millis(BAN_MS)), Choice::Ask(SourceId(0)));
+        assert_eq!(sources.choose(&[], None, Millis(BAN_MS - 1)), Choice::Nobody);
+        assert_eq!(sources.choose(&[], None, Millis(BAN_MS)), Choice::Ask(SourceId(0)));
         sources.faulted(SourceId(0), "peer/hash-mismatch", Severity::Lie, Millis(BAN_MS));
-        assert_eq!(sources.choose(&[], Millis(3 * BAN_MS - 1)), Choice::Nobody);
-        assert_eq!(sources.choose(&[], Millis(3 * BAN_MS)), Choice::Ask(SourceId(0)));
+        assert_eq!(sources.choose(&[], None, Millis(3 * BAN_MS - 1)), Choice::Nobody);
+        assert_eq!(sources.choose(&[], None, Millis(3 * BAN_MS)), Choice::Ask(SourceId(0)));
     }
 
     #[test]
@@ -319,14 +325,14 @@ mod tests {
         sources.remove(SourceId(1));
         let failure = Severity::Failure { retry_after_ms: Some(5000) };
         sources.faulted(SourceId(0), "peer/http-status", failure, Millis(0));
-        assert_eq!(sources.choose(&[], Millis(0)), Choice::Later(Millis(5000)));
+        assert_eq!(sources.choose(&[], None, Millis(0)), Choice::Later(Millis(5000)));
     }
 
     #[test]
     fn a_source_that_failed_an_object_is_asked_for_it_last() {
         let sources = two();
-        assert_eq!(sources.choose(&[SourceId(0)], Millis(0)), Choice::Ask(SourceId(1)));
+        assert_eq!(sources.choose(&[SourceId(0)], None, Millis(0)), Choice::Ask(SourceId(1)));
         let both = [SourceId(0), SourceId(1)];
-        assert_eq!(sources.choose(&both, Millis(0)), Choice::Ask(SourceId(0)));
+        assert_eq!(sources.choose(&both, None, Millis(0)), Choice::Ask(SourceId(0)));
     }
 }

@@ -52,6 +52,8 @@ pub enum Verb {
     Publish(PublishArgs),
     /// Bring the newest version into a local store
     Sync(SyncArgs),
+    /// Write the newest version to one file that applications bundle for their first run
+    Seed(SeedArgs),
     /// Read one key
     Get(GetArgs),
     /// Read a range of keys
@@ -267,9 +269,32 @@ pub struct ClientArgs {
 #[command(after_help = "\
 Examples:
   packice sync
-  packice sync --trust root.bin --source https://a.example --source https://b.example --store s")]
+  packice sync --trust root.bin --source https://a.example --source https://b.example --store s
+  packice sync --seed tokens.seed   fetch only what the file lacks")]
 pub struct SyncArgs {
+    /// A file that `packice seed` wrote, asked first and trusted no more than a source
+    #[arg(long, value_name = "FILE")]
+    pub seed: Option<PathBuf>,
     /// Where from, and where to
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Options of `seed`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice seed tokens.seed
+  packice seed tokens.seed --offline      what the local store holds
+It brings the newest version into the local store, verifies every record, writes the file, and
+restores that with the real client before it gets its name. In a wallet: open({ seed: url, … }).")]
+pub struct SeedArgs {
+    /// The file to write
+    pub file: PathBuf,
+    /// Take what the local store holds, and ask no source
+    #[arg(long)]
+    pub offline: bool,
+    /// Where from, and which store
     #[command(flatten)]
     pub client: ClientArgs,
 }

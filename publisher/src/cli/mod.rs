@@ -12,6 +12,7 @@ mod publish;
 mod read;
 mod release;
 mod root;
+mod seed;
 mod session;
 mod sign;
 mod sync;
@@ -45,6 +46,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Verb::Init(args) => init::run(cli, args, ui),
         Verb::Build(args) => build::run(cli, args, ui),
         Verb::Publish(args) => publish::run(cli, args, ui),
+        Verb::Seed(args) => seed::run(cli, args, ui),
         Verb::Sync(args) => sync::run(cli, args, ui),
         Verb::Get(args) => read::get(cli, args, ui),
         Verb::Range(args) => read::range(cli, args, ui),

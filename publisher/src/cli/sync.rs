@@ -1,9 +1,12 @@
 //! `packice sync`.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::args::{Cli, SyncArgs};
 use super::session::{Session, collections_json, freshness_json};
+use crate::client::seed::SeedFile;
 use crate::client::watch::Watch;
 use crate::failure::Result;
 use crate::text::{show_count, show_freshness, show_size, show_span};
@@ -11,8 +14,13 @@ use crate::ui::Ui;
 
 pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     let session = Session::new(cli, &args.client)?;
-    session.need_sources()?;
+    if args.seed.is_none() {
+        session.need_sources()?;
+    }
     let mut host = session.host()?;
+    if let Some(path) = &args.seed {
+        host.add_seed(Arc::new(SeedFile::open(path)?));
+    }
     let mut watch = Watch::new(ui, "sync");
     let report = host.sync(&mut |event| watch.hear(event));
     watch.finish();

@@ -65,7 +65,8 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs, ui: Ui) -> Result<()> {
     Ok(())
 }
 
-fn verify_all(host: &mut Host, status: &Status, ui: Ui) -> Result<(u64, u64)> {
+/// Reads every record back; the version, and how many records.
+pub(super) fn verify_all(host: &mut Host, status: &Status, ui: Ui) -> Result<(u64, u64)> {
     let Some(version) = status.version else {
         return Err(Failure::absent("the store holds no version").next("run `packice sync`"));
     };

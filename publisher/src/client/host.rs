@@ -101,6 +101,12 @@ impl Host {
         })
     }
 
+    /// Adds a seed: the source that is asked first for what it holds.
+    pub fn add_seed(&mut self, seed: Arc<dyn Source>) {
+        self.inputs.push_back(Input::AddSeed { name: seed.name().into() });
+        self.sources.push(seed);
+    }
+
     /// Brings the newest version.
     pub fn sync(&mut self, listener: &mut Listener<'_>) -> Result<SyncReport> {
         self.sync_ended = None;
@@ -239,6 +245,7 @@ impl Host {
                 self.fetches.remove(request).is_some()
             }
             Input::AddSource { .. }
+            | Input::AddSeed { .. }
             | Input::RemoveSource(_)
             | Input::Command(_)
             | Input::Loaded { .. }

@@ -1,11 +1,12 @@
 //! The native light client: a shell around core's engine.
 //!
 //! It performs what the engine asks for and decides nothing about it: `fetch` knows HTTP, `store`
-//! knows files, `host` runs the loop, `watch` shows it, `audit` reads everything back.
+//! and `seed` know files, `host` runs the loop, `watch` shows it, `audit` reads everything back.
 
 pub mod audit;
 pub mod fetch;
 pub mod host;
+pub mod seed;
 pub mod store;
 pub mod watch;
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use packice_core::engine::io::{RangeQuery, ReadId, StoreBatch, StoreKey, Target};
 use packice_core::engine::{Command, Engine, EngineConfig, Input, Output};
+use packice_core::format::seed::SeedIndex;
 use packice_core::hash;
 use packice_core::types::{Millis, ObjectKind};
 
@@ -168,8 +169,31 @@ fn files(world: &World, log: &Releases) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+/// The begin of a seed file of all that the edge serves.
+fn seed(files: &BTreeMap<String, Vec<u8>>) -> Format {
+    let lengths = files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64));
+    let index = SeedIndex::of(lengths).expect("an index within bounds");
+    let encoded = index.encode();
+    let head = [SeedIndex::prelude(encoded.len()).expect("a short index"), encoded].concat();
+    let place = index.place("checkpoint").expect("the checkpoint");
+    let vector = Vector::new("first", "the first release's files: prelude and index", head);
+    Format {
+        name: "seed",
+        spec: "docs/spec/seed.md",
+        about: "The prelude and the index of a seed file; the objects follow.",
+        vectors: vec![
+            vector
+                .fact("file_len", index.file_len())
+                .fact("checkpoint_offset", place.offset)
+                .fact("checkpoint_len", place.len),
+        ],
+    }
+}
+
 pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
-    let mut run = Run::new(files(world, log), &log.roots[0]);
+    let files = files(world, log);
+    let seed = seed(&files);
+    let mut run = Run::new(files, &log.roots[0]);
     let get =
         |read, key: Vec<u8>| Command::Get { read: ReadId(read), collection: "tokens".into(), key };
     run.command(get(1, token(1234).0));
@@ -203,6 +227,7 @@ pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
         )
     };
     vec![
+        seed,
         Format {
             name: "engine-state",
             spec: "docs/spec/state.md",
