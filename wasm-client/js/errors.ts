@@ -1,7 +1,7 @@
 /** Every error the package throws: `code` is stable, the message is for people. */
 export class PackiceError extends Error {
   /**
-   * Whose fault and which: such as `trust/bad-signature`, `peer/unreachable`, `store/quota`,
+   * Whose fault and which: such as `trust/bad-signature`, `peer/network`, `store/quota`,
    * `misuse/unknown-collection`, `internal/worker-died`.
    */
   readonly code: string;

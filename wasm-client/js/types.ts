@@ -210,7 +210,9 @@ export interface SyncReport {
 
 /** Events by name; `on(name, callback)` returns the function that ends it. */
 export interface Events {
+  /** What it is doing changed, or which version serves reads. */
   state: { phase: Phase; version: number | null };
+  /** How far a sync is, a few times a second; its bytes are those on the wire. */
   progress: {
     bytesDone: number;
     bytesTotal: number;
@@ -235,7 +237,9 @@ export interface Events {
 
 /** One data set, open. Every rejection is a `PackiceError`. */
 export interface Dataset {
+  /** Reads one key; text is its UTF-8. Present and absent are proven, each time. */
   get(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Lookup>;
+  /** Reads several keys at once; the answers stand in the order of the keys. */
   getMany(
     collection: string,
     keys: (string | Uint8Array)[],
@@ -246,10 +250,13 @@ export interface Dataset {
    * Throws `read/version-changed` where a newer version takes over: begin again.
    */
   range(collection: string, options?: RangeOptions): AsyncIterableIterator<Entry>;
+  /** Proves that a key is there with its value, or that it is not there. */
   proof(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Proof>;
+  /** What is held, what it is doing, and how its sources did. */
   status(): Promise<Status>;
   /** Brings the newest version; resolves when it is committed. */
   sync(options?: SyncOptions): Promise<SyncReport>;
+  /** Calls back at each event of a name; returns the function that ends it. */
   on<K extends keyof Events>(name: K, callback: (event: Events[K]) => void): () => void;
   /** Stops all work and frees the worker; pending calls reject with `misuse/closed`. */
   close(): Promise<void>;

@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod data;
 mod demo;
+mod docs;
 mod shop;
 mod size;
 mod stamp;
@@ -51,6 +52,8 @@ enum Verb {
     Bench(bench::Args),
     /// Measure the npm package: wasm and JavaScript as brotli, by part
     Size(size::Args),
+    /// Write docs/api.md from the npm package's sources
+    Docs(docs::Args),
     /// Check structure, formatting, lints, docs, licences and dependencies
     Tidy(tidy::Args),
 }
@@ -77,6 +80,7 @@ fn dispatch(shop: &mut Shop, verb: &Verb) -> Result<()> {
         Verb::Test(args) => test::main(shop, args),
         Verb::Bench(args) => bench::main(shop, args),
         Verb::Size(args) => size::main(shop, args),
+        Verb::Docs(args) => docs::main(shop, args),
         Verb::Tidy(args) => tidy::main(shop, args),
     }
 }

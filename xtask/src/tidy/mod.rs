@@ -53,6 +53,7 @@ const CHECKS: &[Check] = &[
     Check { name: "markdown-links", run: papers::links, compiles: false },
     Check { name: "architecture-walk", run: walk::steps, compiles: false },
     Check { name: "types", run: papers::types, compiles: false },
+    Check { name: "api-reference", run: papers::api_reference, compiles: false },
     Check { name: "fmt", run: builds::fmt, compiles: false },
     Check { name: "core-no-std", run: builds::no_std, compiles: true },
     Check { name: "clippy", run: builds::clippy, compiles: true },

@@ -8,6 +8,7 @@ use anyhow::Context;
 
 use super::metadata::Metadata;
 use super::{Findings, sources};
+use crate::docs;
 use crate::shop::Shop;
 use crate::step;
 
@@ -69,6 +70,13 @@ pub(super) fn types(shop: &Shop, _: &Metadata) -> Findings {
         step::run(&mut tsc).unwrap_or_else(|error| findings.push(format!("{project}: {error:#}")));
     }
     Ok(findings)
+}
+
+/// docs/api.md is what the package's sources make of it.
+pub(super) fn api_reference(shop: &Shop, _: &Metadata) -> Findings {
+    let current = docs::is_current(shop)?;
+    let finding = "docs/api.md is not what the sources say: run `cargo xtask docs`";
+    Ok(if current { Vec::new() } else { vec![finding.into()] })
 }
 
 #[cfg(test)]
