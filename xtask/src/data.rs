@@ -24,7 +24,7 @@ use crate::toolchain;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The edge that each packice.toml names.
-    #[arg(long, default_value = "http://127.0.0.1:8787")]
+    #[arg(long, default_value = crate::demo::LOCAL_EDGE)]
     edge: String,
     /// Write the synthetic set of so many records instead: 100 bytes each.
     #[arg(long, value_name = "RECORDS")]

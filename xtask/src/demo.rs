@@ -109,6 +109,9 @@ fn serve(page: &mut std::process::Command, edge: &str) -> Result<()> {
     server.wait().map(drop)
 }
 
+/// Where an edge on this machine listens.
+pub(crate) const LOCAL_EDGE: &str = "http://127.0.0.1:8787";
+
 /// The publisher, optimised: it compresses.
 pub(crate) fn build_publisher(shop: &Shop) -> Result<PathBuf> {
     let step = Step::start("cargo build packice (release)");

@@ -146,7 +146,7 @@ fn e2e(shop: &mut Shop, args: &Args) -> Result<Count> {
     edge::build(shop, Effort::Ship)?;
     let parity = parity::build(shop)?;
     let packice = demo::build_publisher(shop)?;
-    let data = data::write_all(shop, "http://127.0.0.1:8787")?;
+    let data = data::write_all(shop, demo::LOCAL_EDGE)?;
 
     let mut files: Vec<_> = std::fs::read_dir(shop.path("tests/e2e"))
         .context("tests/e2e is missing")?

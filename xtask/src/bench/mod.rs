@@ -3,6 +3,8 @@
 
 pub(crate) mod large;
 mod peak;
+mod sets;
+mod sync;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -20,11 +22,14 @@ pub(crate) struct Args {
 enum Bench {
     /// Memory on the whole way of a set of millions of records
     Large(large::Args),
+    /// A full sync in Chromium, against hand-written clients; its bytes; a warm open
+    Sync(sync::Args),
 }
 
 /// The verb.
 pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     match &args.bench {
         Bench::Large(args) => large::main(shop, args),
+        Bench::Sync(args) => sync::main(shop, args),
     }
 }
