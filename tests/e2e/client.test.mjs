@@ -412,7 +412,8 @@ describe('the client in Chromium', { concurrency: false }, () => {
     const { stored, freshness } = await dataset.status();
     assert.equal(stored, true);
     assert.deepEqual(freshness, { level: 'unknown', at: null, ageMs: null });
-    const wrong = { dataset: 'client-test', sources: [world.edge.url], trust, whenExpired: 'never' };
+    const given = { dataset: 'client-test', sources: [world.edge.url], trust };
+    const wrong = { ...given, whenExpired: 'never' };
     await assert.rejects(open(wrong), { code: 'misuse/whenExpired' });
     const { full } = await dataset.proof('items', KEY);
     await dataset.close();

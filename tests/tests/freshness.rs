@@ -214,7 +214,8 @@ proptest! {
         let (mut store, mut seen_s) = (BTreeMap::new(), 0);
         for (served, clock, restart) in lives {
             let clock_s = T0_S - 10 * DAY_S + clock * DAY_S;
-            let mut shell = open(&publications[usize::try_from(served).expect("small")], store, clock_s);
+            let publication = &publications[usize::try_from(served).expect("small")];
+            let mut shell = open(publication, store, clock_s);
             shell.sync().expect("a sync that ends well");
             seen_s = seen_s.max(T0_S + served * 10 * DAY_S);
             let freshness = shell.status().freshness;
