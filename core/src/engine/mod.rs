@@ -103,7 +103,7 @@ pub struct Engine {
     head: HeadTask,
     /// Whether a head search ended since the sync began.
     head_checked: bool,
-    /// Whether a head search brought a new target since a bundle of the old one was lost.
+    /// Whether a head search brought a new target since a part of the old one was lost.
     target_renewed: bool,
     proof_source: Option<io::SourceId>,
     /// Whether the head under way is the seed's.

@@ -484,7 +484,7 @@ impl Engine {
             What::Checkpoint | What::Bootstrap | What::Tile(_) => self.head_failed(failure),
             What::Bundle(job) => {
                 self.unseat_riders(&job.object.name);
-                self.bundle_lost(failure, now);
+                self.target_lost(failure, now);
             }
         }
     }

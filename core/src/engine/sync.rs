@@ -83,9 +83,10 @@ impl Engine {
         }
     }
 
-    /// A bundle of the version cannot be had from any source. A version that was pinned some time
-    /// ago may be gone by now: then the newest one takes its place.
-    pub(super) fn bundle_lost(&mut self, failure: Failure, now: Millis) {
+    /// A part of the version cannot be had from any source, or is not what was signed. A version
+    /// that was pinned some time ago may be gone by now, or replaced by one that holds: then the
+    /// newest one takes its place.
+    pub(super) fn target_lost(&mut self, failure: Failure, now: Millis) {
         let checked = self.head_checked;
         match &mut self.sync {
             Some(sync) if !checked && sync.lost.is_none() => {
@@ -99,7 +100,7 @@ impl Engine {
         }
     }
 
-    /// Whether the search after [`Self::bundle_lost`] is over and found a version to go on with.
+    /// Whether the search after [`Self::target_lost`] is over and found a version to go on with.
     fn step_lost(&mut self, lost: Failure, now: Millis) -> bool {
         match &self.head {
             HeadTask::Asking | HeadTask::Proving { .. } | HeadTask::Adopting(_) => false,
@@ -167,7 +168,7 @@ impl Engine {
         let outstanding = match self.queue_missing() {
             Ok(outstanding) => outstanding,
             Err(failure) => {
-                self.end_sync(Err(failure), now);
+                self.target_lost(failure, now);
                 return true;
             }
         };
@@ -270,11 +271,11 @@ impl Engine {
             Poll::Pending | Poll::NotHere => Ok(false),
             Poll::Failed(failure) => Err(failure),
             Poll::Ready(bytes) => {
+                self.drop_blob(&object.name);
                 if let Some(target) = &mut self.target {
                     target.add_page(at, page, &bytes).map_err(Failure::Error)?;
                 }
                 self.store.put(StoreKey::Object(ObjectKind::Layout, object.name), bytes);
-                self.drop_blob(&object.name);
                 Ok(true)
             }
         }
