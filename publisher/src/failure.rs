@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use packice_core::error::Error as CoreError;
+use serde_json::Value;
 
 /// Results of this crate.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -69,12 +70,14 @@ pub struct Failure {
     pub message: String,
     /// What to do about it.
     pub next: Option<String>,
+    /// More for JSON output: an object, whose fields stand beside the others.
+    pub details: Option<Box<Value>>,
 }
 
 impl Failure {
     /// A failure of a kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, code: None, message: message.into(), next: None }
+        Self { kind, code: None, message: message.into(), next: None, details: None }
     }
 
     /// Ours, or the machine's.
@@ -126,6 +129,13 @@ impl Failure {
         self
     }
 
+    /// Adds an object's fields to the JSON output.
+    #[must_use]
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.details = Some(Box::new(details));
+        self
+    }
+
     /// Says in front what was going on.
     #[must_use]
     pub fn within(mut self, what: impl fmt::Display) -> Self {
@@ -152,7 +162,7 @@ impl From<CoreError> for Failure {
             CoreError::Format(_) | CoreError::Trust(_) => Kind::Verification,
             CoreError::Misuse(_) => Kind::Usage,
         };
-        Self { kind, code: Some(error.code()), message: error.to_string(), next: None }
+        Self { code: Some(error.code()), ..Self::new(kind, error.to_string()) }
     }
 }
 

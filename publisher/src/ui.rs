@@ -66,15 +66,18 @@ impl Ui {
     /// The end by a failure.
     pub fn failure(&self, failure: &Failure) {
         if self.json {
-            let json = serde_json::json!({
-                "error": {
-                    "kind": failure.kind.as_str(),
-                    "code": failure.code,
-                    "message": failure.message,
-                    "next": failure.next,
-                }
+            let mut error = serde_json::json!({
+                "kind": failure.kind.as_str(),
+                "code": failure.code,
+                "message": failure.message,
+                "next": failure.next,
             });
-            eprintln!("{json:#}");
+            if let Some(Value::Object(details)) = failure.details.as_deref() {
+                for (name, value) in details {
+                    error[name.as_str()] = value.clone();
+                }
+            }
+            eprintln!("{:#}", serde_json::json!({ "error": error }));
         } else {
             eprintln!("error: {failure}");
         }

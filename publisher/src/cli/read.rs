@@ -8,7 +8,7 @@ use packice_core::types::Version;
 use serde_json::json;
 
 use super::args::{Cli, GetArgs, RangeArgs};
-use super::session::{Session, key_bytes, put_bytes};
+use super::session::{Session, damaged_json, key_bytes, put_bytes};
 use crate::client::audit::read_page;
 use crate::client::unknown;
 use crate::failure::{Failure, Result};
@@ -18,15 +18,18 @@ pub(super) fn get(cli: &Cli, args: &GetArgs, ui: Ui) -> Result<()> {
     let session = Session::new(cli, &args.client)?;
     let key = key_bytes(&args.key, args.hex)?;
     let mut host = session.host()?;
+    let answer = host.get(&args.collection, &key);
+    let damaged = damaged_json(&host);
     let shown = |state: &str, version: Version, value: Option<&[u8]>| {
-        let mut json = json!({ "state": state, "version": version.0 });
+        let mut json = json!({ "state": state, "version": version.0, "damaged": damaged });
         put_bytes(&mut json, "key", &key);
         if let Some(value) = value {
             put_bytes(&mut json, "value", value);
         }
         json
     };
-    match host.get(&args.collection, &key)? {
+    let with_damaged = |failure: Failure| failure.with_details(json!({ "damaged": damaged }));
+    match answer.map_err(with_damaged)? {
         Answer::Present { value, version } if ui.json => {
             ui.result("", &shown("present", version, Some(&value)));
             Ok(())
@@ -43,7 +46,7 @@ pub(super) fn get(cli: &Cli, args: &GetArgs, ui: Ui) -> Result<()> {
             let message = format!("'{key}' is proven absent from version {version}");
             Err(Failure::absent(message))
         }
-        Answer::Unknown(reason) => Err(unknown(reason)),
+        Answer::Unknown(reason) => Err(with_damaged(unknown(reason))),
         Answer::Records { .. } | Answer::Proof { .. } => {
             Err(Failure::internal("the engine answers another question"))
         }

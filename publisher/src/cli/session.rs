@@ -111,6 +111,11 @@ pub(super) fn put_bytes(object: &mut Value, name: &str, bytes: &[u8]) {
     }
 }
 
+/// The rows that a client found damaged so far.
+pub(super) fn damaged_json(host: &Host) -> Value {
+    host.damaged().iter().map(|key| Value::String(key.text())).collect()
+}
+
 /// The collections of a client's status.
 pub(super) fn collections_json(status: &Status) -> Value {
     let collections = status.collections.iter().map(|collection| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::{Cli, SyncArgs};
-use super::session::{Session, collections_json, freshness_json};
+use super::session::{Session, collections_json, damaged_json, freshness_json};
 use crate::client::seed::SeedFile;
 use crate::client::watch::Watch;
 use crate::failure::Result;
@@ -24,7 +24,10 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     let mut watch = Watch::new(ui, "sync");
     let report = host.sync(&mut |event| watch.hear(event));
     watch.finish();
-    let report = report?;
+    let damaged = damaged_json(&host);
+    let report = report.map_err(|failure| {
+        failure.with_details(json!({ "faults": watch.faults, "damaged": damaged }))
+    })?;
     let status = host.status()?;
     let records: u64 = status.collections.iter().map(|collection| collection.records).sum();
     let dataset = &session.trust.root.dataset;
@@ -52,6 +55,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         "freshness": freshness_json(&status.freshness),
         "collections": collections_json(&status),
         "faults": watch.faults,
+        "damaged": damaged,
         "store": session.store.display().to_string(),
     });
     ui.result(&text, &json);

@@ -124,7 +124,10 @@ fn failure_of(error: &ureq::Error) -> FetchFailure {
 }
 
 fn failure_of_io(error: &std::io::Error) -> FetchFailure {
-    match error.kind() == std::io::ErrorKind::TimedOut {
+    // While a body is read, the HTTP library's own errors come wrapped.
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    let late = matches!(inner, Some(ureq::Error::Timeout(_)));
+    match late || error.kind() == std::io::ErrorKind::TimedOut {
         true => FetchFailure::Timeout,
         false => FetchFailure::Network,
     }

@@ -323,5 +323,6 @@ fn failure_of(failure: &io::Failure) -> Failure {
 
 /// Whether a source's fault is what it serves, and not that it does not.
 fn is_lie(code: &str) -> bool {
-    code.starts_with("trust/") || code.starts_with("format/") || code == "peer/hash-mismatch"
+    let lies = ["peer/hash-mismatch", "peer/too-long", "peer/wrong-range"];
+    code.starts_with("trust/") || code.starts_with("format/") || lies.contains(&code)
 }
