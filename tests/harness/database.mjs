@@ -56,3 +56,36 @@ export function damage(name, key) {
     await done(store.put(bytes, key));
   });
 }
+
+/** Every row as the client's engine knows it, `state` among them, by its key. */
+export async function rows(name) {
+  const found = await objects(name);
+  const state = await withDatabase(name, async (database) => {
+    if (!database) return [];
+    return done(database.transaction('state').objectStore('state').getAll());
+  });
+  const parts = state.map((part) => new Uint8Array(part));
+  if (parts.length > 0) found.set('state', await concatenated(parts));
+  return found;
+}
+
+/** Puts rows in the place of those that are there; `null` removes one. */
+export function putRows(name, changed) {
+  return withDatabase(name, async (database) => {
+    const transaction = database.transaction(['objects', 'state'], 'readwrite');
+    for (const [key, bytes] of changed) {
+      const store = transaction.objectStore(key === 'state' ? 'state' : 'objects');
+      // With the parts of a row that is kept in several.
+      store.delete(IDBKeyRange.bound(key, `${key}#9`));
+      if (bytes) store.put(bytes, key);
+    }
+    await new Promise((ok, fail) => {
+      transaction.oncomplete = ok;
+      transaction.onabort = () => fail(transaction.error);
+    });
+  });
+}
+
+async function concatenated(parts) {
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}

@@ -5,6 +5,7 @@
 // Tests panic on purpose, and look for one variant among many.
 #![allow(clippy::missing_panics_doc, clippy::wildcard_enum_match_arm)]
 
+pub mod attacks;
 pub mod encoder;
 pub mod parsers;
 pub mod publication;

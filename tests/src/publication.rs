@@ -255,7 +255,8 @@ impl Publication {
         found.cloned().unwrap_or_else(|| panic!("no object under {prefix}"))
     }
 
-    fn collection(
+    /// Builds a collection and keeps its objects; those to inline are added.
+    pub fn collection(
         &mut self,
         spec: &Spec,
         version: Version,

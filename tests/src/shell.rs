@@ -7,8 +7,10 @@ use packice_core::engine::io::{
     Status, StoreBatch, StoreFailure, StoreKey, SyncReport,
 };
 use packice_core::engine::{Command, Engine, EngineConfig, Event, Input, Output};
+use packice_core::error::Error;
 use packice_core::types::Millis;
 
+use crate::attacks::rules::{Action, ENDLESS, Rule as AnswerRule, Served};
 use crate::publication::{Publication, channel, dataset};
 
 /// What a source does with a body before it serves it; `None` is no answer at all.
@@ -19,6 +21,8 @@ pub type Record = (Vec<u8>, Vec<u8>);
 
 /// A place to fetch from.
 pub struct Source {
+    /// Its name in events.
+    pub name: Option<String>,
     files: BTreeMap<String, Vec<u8>>,
     rule: Rule,
     is_seed: bool,
@@ -32,13 +36,26 @@ impl Source {
 
     /// Serves a publication through a rule.
     pub fn with_rule(publication: &Publication, rule: Rule) -> Self {
-        Self { files: publication.files.clone(), rule, is_seed: false }
+        Self { name: None, files: publication.files.clone(), rule, is_seed: false }
     }
 
     /// A file that came with the application, read through a rule.
     pub fn seed(file: Vec<u8>) -> Self {
         let files = BTreeMap::from([("seed".to_owned(), file)]);
-        Self { files, rule: Box::new(|_, body| Ok(body)), is_seed: true }
+        Self { name: None, files, rule: Box::new(|_, body| Ok(body)), is_seed: true }
+    }
+
+    /// Serves files by the rules of a fixture.
+    pub fn of(files: BTreeMap<String, Vec<u8>>, rules: Vec<AnswerRule>) -> Self {
+        let all = files.clone();
+        let rule: Rule = Box::new(move |path, body| {
+            let Some(rule) = rules.iter().find(|rule| rule.strikes(path)) else { return Ok(body) };
+            match rule.apply(&all, path, body) {
+                Served::Body(body) => Ok(body),
+                Served::Wire(action) => wire(action, rule),
+            }
+        });
+        Self { name: None, files, rule, is_seed: false }
     }
 
     fn serve(&self, path: &str, range: Option<ByteRange>) -> Result<Vec<u8>, FetchFailure> {
@@ -57,6 +74,21 @@ impl Source {
             }
         };
         (self.rule)(path, body)
+    }
+}
+
+/// What a shell makes of an answer that only a connection can give.
+fn wire(action: Action, rule: &AnswerRule) -> Result<Vec<u8>, FetchFailure> {
+    match action {
+        Action::Endless | Action::GzipBomb => Ok(vec![0; ENDLESS]),
+        Action::Stall | Action::Drip => Err(FetchFailure::Timeout),
+        Action::IgnoreRange => Err(FetchFailure::WrongRange),
+        Action::Redirect => Err(FetchFailure::Status { status: 302, retry_after_ms: None }),
+        Action::Status => {
+            let status = rule.with.as_deref().unwrap_or("503").parse().expect("a status");
+            Err(FetchFailure::Status { status, retry_after_ms: None })
+        }
+        _ => Err(FetchFailure::Network),
     }
 }
 
@@ -115,13 +147,18 @@ impl Shell {
         sources: Vec<Source>,
         store: BTreeMap<StoreKey, Vec<u8>>,
     ) -> Self {
-        let config = EngineConfig {
-            dataset: dataset(),
-            channel: channel(),
-            trust: publication.trust.clone(),
-        };
+        Self::open(publication.trust.clone(), sources, store).expect("a trust root that holds")
+    }
+
+    /// A client under an embedded trust root, which may not hold.
+    pub fn open(
+        trust: Vec<u8>,
+        sources: Vec<Source>,
+        store: BTreeMap<StoreKey, Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let config = EngineConfig { dataset: dataset(), channel: channel(), trust };
         let mut shell = Self {
-            engine: Engine::new(config, 42).expect("a trust root that holds"),
+            engine: Engine::new(config, 42)?,
             store,
             sources,
             requests: Vec::new(),
@@ -137,12 +174,16 @@ impl Shell {
             next_read: 0,
         };
         for index in 0..shell.sources.len() {
+            let name = shell.sources[index].name.clone();
             shell.feed(match shell.sources[index].is_seed {
-                true => Input::AddSeed { name: "seed".into() },
-                false => Input::AddSource { name: format!("source-{index}") },
+                true => Input::AddSeed { name: name.unwrap_or_else(|| "seed".into()) },
+                false => {
+                    let name = name.unwrap_or_else(|| format!("source-{index}"));
+                    Input::AddSource { name }
+                }
             });
         }
-        shell
+        Ok(shell)
     }
 
     /// Queues an input behind the completions that wait.

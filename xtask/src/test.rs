@@ -147,6 +147,7 @@ fn e2e(shop: &mut Shop, args: &Args) -> Result<Count> {
     let parity = parity::build(shop)?;
     let packice = demo::build_publisher(shop)?;
     let data = data::write_all(shop, demo::LOCAL_EDGE)?;
+    let attacks = attack_objects(shop)?;
 
     let mut files: Vec<_> = std::fs::read_dir(shop.path("tests/e2e"))
         .context("tests/e2e is missing")?
@@ -162,12 +163,21 @@ fn e2e(shop: &mut Shop, args: &Args) -> Result<Count> {
     node.args(&files);
     node.env("PACKICE_CHROMIUM", chromium).env("PACKICE_BIN", packice);
     node.env("PACKICE_NPM", package).env("PACKICE_DATA", data);
-    node.env("PACKICE_PARITY", parity);
+    node.env("PACKICE_PARITY", parity).env("PACKICE_ATTACKS", attacks);
     let (ok, said) = step::tee(&mut node)?;
     let count = node_count(&said);
     ensure!(ok || count.failed > 0, "node --test failed to run");
     ensure!(count.passed + count.failed > 0, "node --test ran no test");
     Ok(count)
+}
+
+/// What the fixtures of tests/attacks serve.
+fn attack_objects(shop: &Shop) -> Result<std::path::PathBuf> {
+    let folder = shop.target.join("attacks/objects");
+    let mut cargo = shop.cargo();
+    cargo.args(["run", "--quiet", "--locked", "-p", "packice-tests", "--bin", "attacks", "--"]);
+    step::run(cargo.arg(&folder))?;
+    Ok(folder)
 }
 
 /// Reads the summary of Node's `spec` reporter: `ℹ pass 7`, `ℹ fail 0`, `ℹ cancelled 0`.
