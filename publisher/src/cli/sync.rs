@@ -24,11 +24,13 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     let mut watch = Watch::new(ui, "sync");
     let report = host.sync(&mut |event| watch.hear(event));
     watch.finish();
-    let damaged = damaged_json(&host);
-    let report = report.map_err(|failure| {
-        failure.with_details(json!({ "faults": watch.faults, "damaged": damaged }))
-    })?;
     let status = host.status()?;
+    let (damaged, freshness) = (damaged_json(&host), freshness_json(&status.freshness));
+    let report = report.map_err(|failure| {
+        let faults = &watch.faults;
+        let details = json!({ "faults": faults, "damaged": damaged, "freshness": freshness });
+        failure.with_details(details)
+    })?;
     let records: u64 = status.collections.iter().map(|collection| collection.records).sum();
     let dataset = &session.trust.root.dataset;
     let changed = if report.changed { "brought" } else { "already at" };
@@ -52,7 +54,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         "requests": report.requests,
         "bundles_reused": report.bundles_reused,
         "elapsed_ms": report.elapsed_ms,
-        "freshness": freshness_json(&status.freshness),
+        "freshness": freshness,
         "collections": collections_json(&status),
         "faults": watch.faults,
         "damaged": damaged,
