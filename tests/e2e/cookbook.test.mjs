@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.mjs';
@@ -49,6 +49,7 @@ const closers = [];
 const ran = new Set();
 let all;
 let consumer;
+let edgeUrl;
 let project;
 let page;
 let errors;
@@ -62,6 +63,7 @@ before(async () => {
   all = await blocks();
   const edge = await startEdge({ tokenHashes: tokenHashes(TOKEN) });
   closers.unshift(() => edge.close());
+  edgeUrl = edge.url;
   project = await makeProject({ dataset: 'wallet', edge: edge.url, token: TOKEN, collections: [] });
   closers.unshift(() => project.remove());
   for (const [name, text] of Object.entries(INPUTS)) await writeFile(join(project.dir, name), text);
@@ -77,6 +79,10 @@ before(async () => {
   const files = Object.fromEntries(scripts.map(({ name, text }) => [name, text]));
   consumer = await makeConsumer({ ...files, 'settings.js': settings });
   closers.unshift(() => consumer.remove());
+  const [packice, ...seed] = of('seed')[0].trim().split(' ');
+  assert.equal(packice, 'packice');
+  await project.packice(...seed);
+  await cp(join(project.dir, seed.at(-1)), join(consumer.dir, seed.at(-1)));
   const [npx, tool, ...args] = of('esbuild')[0].split(/[\s\\]+/).filter(Boolean);
   assert.deepEqual([npx, tool], ['npx', 'esbuild']);
   await consumer.node([consumer.tool('esbuild/bin/esbuild'), ...args, '--log-level=warning']);
@@ -160,6 +166,25 @@ test('headers with proofs', async () => {
   assert.match(spoiled, /^(trust|format)\//);
 });
 
+test('the first run without a network', async () => {
+  of('seeded.js');
+  await page.context().route(`${edgeUrl}/**`, (route) => route.abort());
+  const { states, stored, bytesFetched } = await page.evaluate(async () => {
+    await new Promise((ok) => (indexedDB.deleteDatabase('packice/wallet').onsuccess = ok));
+    const { lists } = await import('/seeded.js');
+    const found = await lists.getMany('domains', ['block/evil.example', 'block/good.example']);
+    const { bytesFetched } = await lists.sync();
+    const { stored } = await lists.status();
+    await lists.close();
+    return { states: found.map(({ state }) => state), stored, bytesFetched };
+  });
+  await page.context().unroute(`${edgeUrl}/**`);
+  assert.deepEqual(states, ['present', 'absent']);
+  assert.deepEqual([stored, bytesFetched], [true, 0]);
+  // The network's failures are the browser's to log.
+  errors.length = 0;
+});
+
 test('a service worker', async () => {
   of('sw.js');
   const answers = await page.evaluate(async () => {
@@ -207,7 +232,9 @@ test('a server in Node', async () => {
 test('a test without a network', async () => {
   of('offline.test.js');
   await project.packice('export', join(consumer.dir, 'public'));
-  const { stdout } = await consumer.node(['--test', 'offline.test.js'], { NODE_TEST_CONTEXT: undefined });
+  // A runner of its own, not a child of this one.
+  const env = { NODE_TEST_CONTEXT: undefined };
+  const { stdout } = await consumer.node(['--test', 'offline.test.js'], env);
   assert.match(stdout, /pass 1\b/);
 });
 

@@ -45,10 +45,11 @@ test('names are those of wrangler.toml and of the code', async () => {
   assert.ok(lines.includes(`npx wrangler r2 bucket create ${said('bucket_name')}`));
   const [secret] = /PUBLISH_\w+/.exec(await read('edge-worker/src/serve.rs'));
   assert.ok(lines.includes(`npx wrangler secret put ${secret}`));
-  const keys = await read('publisher/src/keys.rs');
-  const edge = await read('publisher/src/edge.rs');
+  const sources = await readdir(join(ROOT, 'publisher/src'), { recursive: true });
+  const files = sources.filter((name) => name.endsWith('.rs'));
+  const code = (await Promise.all(files.map((name) => read(`publisher/src/${name}`)))).join('');
   for (const [, variable] of page.matchAll(/`(PACKICE_\w+)`/g)) {
-    assert.ok(`${keys}${edge}`.includes(`"${variable}"`), variable);
+    assert.ok(code.includes(`"${variable}"`), variable);
   }
   const wrangled = lines.filter((line) => line.startsWith('npx wrangler'));
   assert.ok(wrangled.length >= 5);

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::build::bindgen::Effort;
@@ -53,14 +53,7 @@ struct Published {
 /// The verb.
 pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     let started = Instant::now();
-    toolchain::ensure_node(shop)?;
-    let chromium = match args.headless {
-        true => Some(toolchain::ensure_chromium(shop, !args.no_install)?),
-        false => None,
-    };
-    let package = npm::build(shop, Effort::Ship)?;
-    edge::build(shop, Effort::Ship)?;
-    let packice = build_publisher(shop)?;
+    let Built { package, packice, chromium } = build_all(shop, args)?;
 
     let folder = shop.target.join("demo");
     let store = folder.join("store");
@@ -87,6 +80,7 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     let mut page = shop.node();
     page.arg(shop.path("tests/harness/demo.mjs")).arg(&config);
     let Some(chromium) = chromium else {
+        eprint!("{}", step::table());
         return serve(&mut page, &url);
     };
     page.arg("--headless").env("PACKICE_CHROMIUM", chromium);
@@ -98,6 +92,31 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     step.done("");
     drop(server);
     finish(shop, &sets, report, started)
+}
+
+/// What the demo is made of.
+struct Built {
+    package: PathBuf,
+    packice: PathBuf,
+    chromium: Option<PathBuf>,
+}
+
+/// Installs and builds everything. The publisher is the longest build and needs nothing else, so it
+/// goes on beside what waits for the network and what keeps one core busy.
+fn build_all(shop: &mut Shop, args: &Args) -> Result<Built> {
+    let beside = shop.clone();
+    std::thread::scope(|scope| {
+        let publisher = scope.spawn(move || build_publisher(&beside));
+        toolchain::ensure_node(shop)?;
+        let chromium = match args.headless {
+            true => Some(toolchain::ensure_chromium(shop, !args.no_install)?),
+            false => None,
+        };
+        let package = npm::build(shop, Effort::Ship)?;
+        edge::build(shop, Effort::Ship)?;
+        let packice = publisher.join().map_err(|_| anyhow!("the publisher's build panicked"))??;
+        Ok(Built { package, packice, chromium })
+    })
 }
 
 /// Serves the page until Ctrl-C.
@@ -178,6 +197,12 @@ fn publish(
     Ok(Published { name, trust: text::base64(&trust), report })
 }
 
+/// What took how long, in seconds.
+fn steps() -> Value {
+    let row = |step: step::Taken| json!({"step": step.name, "seconds": step.took.as_secs_f64()});
+    step::taken().into_iter().map(row).collect()
+}
+
 /// Judges the browser's report, writes the figures, prints the summary.
 fn finish(shop: &Shop, sets: &[Published], mut report: Value, started: Instant) -> Result<()> {
     let mut failures: Vec<String> = report["failures"]
@@ -225,6 +250,8 @@ fn finish(shop: &Shop, sets: &[Published], mut report: Value, started: Instant) 
     report["ok"] = json!(failures.is_empty());
     report["failures"] = json!(failures);
     report["seconds"] = json!(started.elapsed().as_secs());
+    report["steps"] = steps();
+    eprint!("{}", step::table());
     shop.write_bench("demo", &figures, report.clone())?;
     println!("{report}");
     ensure!(!seen.is_empty(), "no data set was synced");

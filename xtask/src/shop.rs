@@ -18,6 +18,7 @@ const QUIET_ENV: &[(&str, &str)] = &[
 ];
 
 /// The workspace as every verb sees it.
+#[derive(Clone)]
 pub(crate) struct Shop {
     /// The folder of the workspace's Cargo.toml.
     pub(crate) root: PathBuf,

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -24,6 +25,45 @@ impl std::fmt::Display for Reported {
 
 impl std::error::Error for Reported {}
 
+/// One step that is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    /// What it was.
+    pub(crate) name: String,
+    /// When it began, counted from the first step.
+    pub(crate) began: Duration,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// What it said of itself: what was built, installed or downloaded.
+    pub(crate) note: String,
+}
+
+/// When the first step began, and the steps of this process that are done.
+static TAKEN: Mutex<(Option<Instant>, Vec<Taken>)> = Mutex::new((None, Vec::new()));
+
+/// The steps that are done, in the order in which they began.
+pub(crate) fn taken() -> Vec<Taken> {
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+    taken.sort_by_key(|step| step.began);
+    taken
+}
+
+/// The steps that took a moment, as a table for people.
+pub(crate) fn table() -> String {
+    let steps = taken();
+    let mut table = String::from(" began    took  step\n");
+    for Taken { name, began, took, note } in &steps {
+        let (began, took) = (began.as_secs_f64(), took.as_secs_f64());
+        let gap = if note.is_empty() { "" } else { ": " };
+        if took >= 0.05 {
+            table.push_str(&format!("{began:5.0} s {took:5.1} s  {name}{gap}{note}\n"));
+        }
+    }
+    let end = steps.iter().map(|step| step.began + step.took).max().unwrap_or_default();
+    table.push_str(&format!("{:5.0} s          all of it\n", end.as_secs_f64()));
+    table
+}
+
 /// One step under way; say how it ended with [`Step::done`].
 pub(crate) struct Step {
     name: String,
@@ -35,7 +75,9 @@ impl Step {
     pub(crate) fn start(name: impl Into<String>) -> Self {
         let name = name.into();
         eprintln!("xtask: {name} …");
-        Self { name, started: Instant::now() }
+        let started = Instant::now();
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner).0.get_or_insert(started);
+        Self { name, started }
     }
 
     /// Prints the time taken and a note (may be empty).
@@ -44,6 +86,9 @@ impl Step {
         let note = note.as_ref();
         let gap = if note.is_empty() { "" } else { ": " };
         eprintln!("xtask: {} done in {:.1} s{gap}{note}", self.name, took.as_secs_f64());
+        let mut all = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = all.0.map_or(Duration::ZERO, |first| self.started - first);
+        all.1.push(Taken { name: self.name, began, took, note: note.to_owned() });
         took
     }
 }
@@ -188,6 +233,17 @@ impl Drop for Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_has_each_step_that_took_a_moment_with_its_note() {
+        let step = Step::start("a step of the test");
+        std::thread::sleep(Duration::from_millis(60));
+        step.done("3 packages");
+        Step::start("a moment").done("");
+        let table = table();
+        assert!(table.contains(" s  a step of the test: 3 packages\n"), "{table}");
+        assert!(!table.contains("a moment"), "{table}");
+    }
 
     #[cfg(unix)]
     #[test]

@@ -25,7 +25,7 @@ pub(crate) fn ensure_target(shop: &Shop, target: &str) -> Result<()> {
     step::quiet(shop.command("rustup").args(["target", "add", target])).with_context(|| {
         format!("the Rust target {target} is missing: install it (rustup target add {target})")
     })?;
-    step.done("");
+    step.done("its standard library, downloaded");
     Ok(())
 }
 
@@ -73,8 +73,9 @@ fn ensure_packages(shop: &Shop) -> Result<()> {
     // CI=1 is for wrangler; npm itself takes the platform's packages either way.
     step::quiet(&mut npm)
         .context("npm ci failed: is npm installed, and the registry reachable?")?;
-    std::fs::write(stamp, lock)?;
-    step.done("");
+    std::fs::write(stamp, &lock)?;
+    let packages = String::from_utf8_lossy(&lock).matches("\"node_modules/").count();
+    step.done(format!("downloads what this platform needs of {packages} packages"));
     Ok(())
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn ensure_chromium(shop: &Shop, install: bool) -> Result<PathBuf> {
     apt(&["update", "-qq"])
         .and_then(|()| apt(&["install", "-y", "-qq", "--no-install-recommends", "chromium"]))
         .context(help)?;
-    step.done("");
+    step.done("Chromium from the system's packages");
     find_chromium().context(help)
 }
 
