@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { attackEdge } from '../harness/attack-edge.mjs';
 import { startAttacker } from '../harness/attacker.mjs';
 import { startBrowser } from '../harness/browser.mjs';
 import { NPM } from '../harness/project.mjs';
@@ -42,9 +43,10 @@ function expectedAnswer({ reads }, collection, begins) {
   return typeof read === 'number' ? { value: `${begins} of release ${read}` } : { code: read };
 }
 
-/** Whether a fixture waits for the client's deadlines: those begin first. */
-const isSlow = ([, { phases }]) => phases.some(({ sources }) => (
-  sources.some(({ rules = [] }) => rules.some(({ action }) => /^(drip|stall)$/.test(action)))
+/** Whether a fixture waits for deadlines, or for the pauses between retries: those begin first. */
+const isSlow = ([, { phases }]) => phases.some(({ sources, sync }) => (
+  sync?.code === 'peer/truncated'
+    || sources.some(({ rules = [] }) => rules.some(({ action }) => /^(drip|stall)$/.test(action)))
 ));
 
 const pairs = (faults) => [...new Set(faults.map(({ source, code }) => `${code} by ${source}`))]
@@ -106,6 +108,7 @@ describe('the attacks in Chromium', { concurrency: LANES }, () => {
       trust: await bytes(own.roots[trust] ?? honest.roots[trust]),
       sources,
       restart: phase.restart ?? false,
+      whenExpired: phase.refuse_expired ? 'refuse' : 'serve',
       alters: await Promise.all((phase.alter ?? []).map(async (alter) => (
         { ...alter, plant: alter.with && await bytes(own.rows[alter.with]) }
       ))),
@@ -149,6 +152,11 @@ describe('the attacks in Chromium', { concurrency: LANES }, () => {
       try {
         for (const [at, phase] of phases.entries()) {
           wrong.push(...await run(name, phase, at, server));
+        }
+        for (const move of attack.edge ?? []) {
+          const sets = { ...index.honest.sets, ...index[name].sets };
+          const root = index.honest.roots.root;
+          wrong.push(...await attackEdge(move, { sets, root, read: server.read }));
         }
       } catch (error) {
         wrong.push(String(error.stack));

@@ -51,15 +51,16 @@ async function hashes(database) {
 }
 
 /** One phase; `probes` are `[collection, key]`. */
-export async function runPhase({ database, trust, sources, restart, alters, sync, probes }) {
+export async function runPhase(phase) {
+  const { database, trust, sources, restart, alters, whenExpired, sync, probes } = phase;
   if (restart) await putBack(database);
   for (const change of alters) await alter(database, change);
   const outcome = { open: null, sync: null, faults: [], damaged: [], answers: {}, freshness: null };
   const before = await hashes(database);
   let dataset;
   try {
-    const options = { dataset: 'test-set', trust: new Uint8Array(trust), database, sources };
-    dataset = await open(options);
+    const bytes = new Uint8Array(trust);
+    dataset = await open({ dataset: 'test-set', trust: bytes, database, sources, whenExpired });
   } catch ({ code, message }) {
     return { ...outcome, open: code ?? message, before, rows: before };
   }
@@ -70,10 +71,9 @@ export async function runPhase({ database, trust, sources, restart, alters, sync
     outcome.sync = await dataset.sync({ signal })
       .then(({ version }) => ({ version }), ({ code, message }) => ({ code: code ?? message }));
     const faults = outcome.faults.splice(0);
-    const status = await dataset.status();
-    outcome.freshness = status.freshness?.level ?? null;
     outcome.syncFaults = faults;
   }
+  outcome.freshness = (await dataset.status()).freshness.level;
   for (const [collection, key] of probes) {
     outcome.answers[collection] = await dataset.get(collection, key).then(
       (found) => (found.state === 'present'

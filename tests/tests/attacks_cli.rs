@@ -15,7 +15,7 @@ use packice_core::types::{ObjectKind, WireName};
 use packice_tests::attacks::check::{Outcome, PROBES, Rows, alter, check, phases, report};
 use packice_tests::attacks::rules::Action;
 use packice_tests::attacks::server::Server;
-use packice_tests::attacks::{self, Fault, Fixture, Phase};
+use packice_tests::attacks::{self, Fault, Fixture, Phase, Sync};
 use serde_json::Value;
 
 const CLIENT: &str = "native";
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             && (only.is_empty() || only.contains(&fixture.name))
     };
     let mut todo: Vec<Fixture> = attacks::fixtures().into_iter().filter(chosen).collect();
-    // Taken from the end: those that wait for deadlines begin first.
+    // Taken from the end: those that wait begin first.
     todo.sort_by_key(is_slow);
     let todo = Mutex::new(todo);
     let results = Mutex::new(BTreeMap::new());
@@ -67,11 +67,14 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether a fixture waits for the client's deadlines.
+/// Whether a fixture waits for deadlines, or for the pauses between retries.
 fn is_slow(fixture: &Fixture) -> bool {
-    let sources = fixture.attack.phases.iter().flat_map(|phase| &phase.sources);
-    let mut rules = sources.flat_map(|source| &source.rules);
-    rules.any(|rule| matches!(rule.action, Action::Drip | Action::Stall))
+    let retries = Sync::Code { code: "peer/truncated".into() };
+    fixture.attack.phases.iter().any(|phase| {
+        let mut rules = phase.sources.iter().flat_map(|source| &source.rules);
+        let waits = rules.any(|rule| matches!(rule.action, Action::Drip | Action::Stall));
+        waits || phase.sync.as_ref() == Some(&retries)
+    })
 }
 
 /// Runs all phases of a fixture on one store.

@@ -15,6 +15,7 @@ pub mod rules;
 pub mod server;
 mod signatures;
 mod stored;
+mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -52,14 +53,14 @@ pub struct Attack {
     pub not_for: BTreeMap<String, String>,
     /// What the edge is asked to take, and must refuse.
     #[serde(default)]
-    pub edge: Option<EdgeMove>,
+    pub edge: Vec<EdgeMove>,
 }
 
 /// A move of the edge's pointer that must be refused.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EdgeMove {
-    /// The sets that are published there before, in order.
+    /// The sets that are published there before, in order, on an edge of its own.
     pub published: Vec<String>,
     /// The set whose bootstrap is put there with a stolen credential.
     pub put: String,
@@ -103,6 +104,9 @@ pub struct Phase {
     /// The freshness that the client reports.
     #[serde(default)]
     pub freshness: Option<String>,
+    /// Whether reads of expired data are refused.
+    #[serde(default)]
+    pub refuse_expired: bool,
     /// What is different in some clients.
     #[serde(default)]
     pub clients: BTreeMap<String, Differs>,
@@ -278,8 +282,14 @@ pub fn all() -> &'static BTreeMap<&'static str, Objects> {
 }
 
 fn make() -> BTreeMap<&'static str, Objects> {
-    let groups =
-        [signatures::all(), objects::all(), lengths::all(), rotation::all(), stored::all()];
+    let groups = [
+        signatures::all(),
+        objects::all(),
+        lengths::all(),
+        rotation::all(),
+        time::all(),
+        stored::all(),
+    ];
     let mut all = BTreeMap::new();
     for (name, objects) in groups.into_iter().flatten() {
         let twice = all.insert(name, objects).is_some();

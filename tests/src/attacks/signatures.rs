@@ -166,6 +166,12 @@ fn logs() -> Vec<Row> {
         ("inclusion-proof-too-long", long_proof),
         ("newest-checkpoint-with-an-older-entry", older),
         ("mix-and-match-of-two-releases", mixed),
+        ("old-signed-head-put-back", {
+            let mut forge = Forge::at(1);
+            let manifest = forge.manifest(7, 2);
+            forge.publish(&manifest);
+            Objects::default().set("fork", forge.files())
+        }),
         ("two-logs-of-one-size", {
             let mut forge = Forge::at(1);
             let manifest = forge.manifest(7, 2);
