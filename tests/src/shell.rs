@@ -121,6 +121,8 @@ pub struct Shell {
     pub events: Vec<Event>,
     /// How a sync ended, newest last.
     pub syncs: Vec<Result<SyncReport, Failure>>,
+    /// The most bytes of rows that were asked of the store and had not come, at any time.
+    pub load_bytes_max: usize,
     /// Transactions so far.
     pub transactions: u64,
     /// What the next transactions fail with.
@@ -164,6 +166,7 @@ impl Shell {
             requests: Vec::new(),
             events: Vec::new(),
             syncs: Vec::new(),
+            load_bytes_max: 0,
             transactions: 0,
             store_fails: None,
             piece: 1000,
@@ -251,6 +254,12 @@ impl Shell {
             Output::Load { request, keys } => {
                 let rows = keys.iter().map(|key| self.store.get(key).cloned()).collect();
                 self.feed(Input::Loaded { request, rows });
+                let rows_of = |input: &Input| match input {
+                    Input::Loaded { rows, .. } => rows.iter().flatten().map(Vec::len).sum(),
+                    _ => 0,
+                };
+                let open: usize = self.todo.iter().map(rows_of).sum();
+                self.load_bytes_max = self.load_bytes_max.max(open);
             }
             Output::List { request } => {
                 let keys = self.store.keys().copied().filter(|key| *key != StoreKey::State);
@@ -273,7 +282,7 @@ impl Shell {
         let result = match self.store_fails {
             Some(failure) => Err(failure),
             None => {
-                self.store.extend(batch.puts);
+                self.store.extend(batch.puts.iter().map(|(key, row)| (*key, row.to_vec())));
                 for key in &batch.deletes {
                     self.store.remove(key);
                 }

@@ -243,3 +243,35 @@ fn a_read_of_a_bundle_that_is_arriving_waits_for_it_and_fetches_nothing_twice() 
     }
     assert!(met_on_its_way > 10, "{met_on_its_way} reads met a bundle on its way");
 }
+
+#[test]
+fn many_reads_at_once_do_not_load_all_their_bundles_at_once() {
+    // Incompressible, so that the bundles are about 1 MiB as they are in a large set.
+    let noise = |i: u64| {
+        let word =
+            |at: u64| packice_core::hash::identity(&[i.to_le_bytes(), at.to_le_bytes()].concat()).0;
+        (0..128u64).flat_map(word).collect::<Vec<u8>>()
+    };
+    let record = |i: u64| (format!("key/{i:08}").into_bytes(), noise(i));
+    let mut large = Spec::numbered("large", 1, 0, 1);
+    large.records = (0..2500).map(record).collect();
+    let publication = Publication::of(&[large]);
+    let mut first = shell(&publication);
+    first.sync().expect("a sync");
+    let mut shell = Shell::on_store(&publication, vec![], first.close());
+    let keys: Vec<u64> = (0..2500).step_by(25).collect();
+    let begin = |i: &u64| {
+        let (collection, key) = (String::from("large"), record(*i).0);
+        shell.begin(|read| Command::Get { read, collection, key })
+    };
+    let reads: Vec<_> = keys.iter().map(begin).collect();
+    shell.settle();
+    for (i, read) in keys.into_iter().zip(reads) {
+        let present = Answer::Present { value: record(i).1, version: Version(1) };
+        assert_eq!(shell.answer(read).expect("an answer").expect("a value"), present);
+    }
+    let bundles: usize = shell.store.values().map(Vec::len).sum();
+    assert!(bundles > 9 << 20, "{bundles} bytes are too few for this test");
+    let most = shell.load_bytes_max;
+    assert!((1 << 20..5 << 20).contains(&most), "{most} bytes were asked of the store at once");
+}

@@ -350,7 +350,7 @@ impl Host {
     fn note_state(&self, batch: StoreBatch) {
         if touches_state(&batch) {
             let put = batch.puts.into_iter().find(|(key, _)| *key == StoreKey::State);
-            self.state.replace(put.map(|(_, bytes)| bytes));
+            self.state.replace(put.map(|(_, bytes)| bytes.to_vec()));
             self.restarts.set(0);
         }
     }

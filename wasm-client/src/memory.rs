@@ -27,7 +27,7 @@ impl Memory {
             rows.remove(key);
         }
         for (key, bytes) in &batch.puts {
-            rows.insert(*key, bytes.clone());
+            rows.insert(*key, bytes.to_vec());
         }
     }
 }
@@ -42,7 +42,7 @@ mod tests {
         let memory = Memory::default();
         let [a, b] = [1, 2].map(|byte| StoreKey::Frame(WireName([byte; 32])));
         let batch = |puts: &[StoreKey], deletes: &[StoreKey]| StoreBatch {
-            puts: puts.iter().map(|key| (*key, vec![7])).collect(),
+            puts: puts.iter().map(|key| (*key, vec![7].into())).collect(),
             deletes: deletes.to_vec(),
             durable: false,
         };

@@ -3,6 +3,7 @@
 //! A blob is a small object or one frame. Whoever wants it asks again after it was woken; what
 //! comes from the store is checked against its name as if it came from a stranger.
 
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec;
@@ -20,6 +21,24 @@ use super::io::{ByteRange, Event, Failure, Output, ReadId, StoreKey, Target};
 use super::net::{Arriving, Fault, Job, Reach, What};
 use super::work::WorkItem;
 use super::{Engine, Pending};
+
+/// Bytes of rows that the store is asked for at once: many reads of many bundles must not fill
+/// the memory with them.
+const LOAD_BYTES: u64 = 4 << 20;
+
+/// What is asked of the store, and what waits until that came.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Loads {
+    waiting: VecDeque<WireName>,
+    bytes: u64,
+}
+
+impl Loads {
+    /// Rows of so many bytes came.
+    pub(super) fn ended(&mut self, bytes: u64) {
+        self.bytes -= bytes;
+    }
+}
 
 /// What to get, and where it can be.
 #[derive(Clone, Debug)]
@@ -54,6 +73,14 @@ impl BlobSpec {
                 path: object_path(ObjectKind::Bundle, &bundle.name),
                 range: Some(ByteRange { start: *offset, len: frame.wire_len.into() }),
             },
+        }
+    }
+
+    /// The length of the longest row that can hold it.
+    fn row_len(&self) -> u64 {
+        match self {
+            Self::Object { object, .. } => object.len,
+            Self::Frame { bundle, .. } => bundle.len,
         }
     }
 
@@ -192,12 +219,9 @@ impl Engine {
             self.blobs.insert(name, blob);
             return Poll::Ready(bytes);
         }
-        let keys: Vec<StoreKey> =
-            spec.keys().into_iter().filter(|key| self.store.may_have(key)).collect();
-        if !keys.is_empty() {
+        if !self.keys_to_load(spec).is_empty() {
             blob.state = BlobState::Loading;
-            let request = self.request(Pending::Blob { name, keys: keys.clone() });
-            self.outputs.push_back(Output::Load { request, keys });
+            self.loads.waiting.push_back(name);
         } else {
             blob.state = self.ride_or_fetch(spec, wish.class, wish.network);
             match &blob.state {
@@ -216,6 +240,36 @@ impl Engine {
         }
         self.blobs.insert(name, blob);
         Poll::Pending
+    }
+
+    fn keys_to_load(&self, spec: &BlobSpec) -> Vec<StoreKey> {
+        spec.keys().into_iter().filter(|key| self.store.may_have(key)).collect()
+    }
+
+    /// Asks the store for what waits, as far as there is room; whether any of it is here already.
+    pub(super) fn start_loads(&mut self) -> bool {
+        let mut found_any = false;
+        while let Some(name) = self.loads.waiting.pop_front() {
+            let waits = |blob: &&Blob| matches!(blob.state, BlobState::Loading);
+            let Some(blob) = self.blobs.get(&name).filter(waits) else { continue };
+            let spec = blob.spec.clone();
+            let bytes = spec.row_len();
+            // A load before this one may have brought the same bundle.
+            if let Some((found, _)) = self.in_memory(&spec) {
+                self.blob_ready(name, Rc::new(found));
+                found_any = true;
+                continue;
+            }
+            if self.loads.bytes > 0 && self.loads.bytes + bytes > LOAD_BYTES {
+                self.loads.waiting.push_front(name);
+                break;
+            }
+            self.loads.bytes += bytes;
+            let keys = self.keys_to_load(&spec);
+            let request = self.request(Pending::Blob { name, keys: keys.clone(), bytes });
+            self.outputs.push_back(Output::Load { request, keys });
+        }
+        found_any
     }
 
     /// What is not stored: a frame at hand in a bundle that is arriving, or about to be fetched, is

@@ -14,6 +14,7 @@
 //! A read or a sync that the caller began ends with exactly one [`Output::Answer`] or
 //! [`Output::SyncEnded`].
 
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -279,8 +280,8 @@ impl StoreKey {
 /// One transaction: all of it or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreBatch {
-    /// Rows to write.
-    pub puts: Vec<(StoreKey, Vec<u8>)>,
+    /// Rows to write, shared with the engine: they are held once, not twice.
+    pub puts: Vec<(StoreKey, Rc<Vec<u8>>)>,
     /// Rows to delete.
     pub deletes: Vec<StoreKey>,
     /// True for a commit: it must be on disk when it completes.

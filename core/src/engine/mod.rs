@@ -46,7 +46,7 @@ use crate::trust::accept::TrustState;
 use crate::trust::freshness::Freshness;
 use crate::types::{Identity, Millis, Name, WireName};
 
-use self::blob::Blob;
+use self::blob::{Blob, Loads};
 use self::cache::Cache;
 use self::clock::Clock;
 use self::head::HeadTask;
@@ -82,7 +82,7 @@ pub struct EngineConfig {
 #[derive(Clone, Debug)]
 enum Pending {
     State,
-    Blob { name: WireName, keys: Vec<StoreKey> },
+    Blob { name: WireName, keys: Vec<StoreKey>, bytes: u64 },
     List,
     Store,
     Fetch,
@@ -126,6 +126,7 @@ pub struct Engine {
     ready_reads: VecDeque<ReadId>,
 
     blobs: Map<WireName, Blob>,
+    loads: Loads,
     frames: Cache<Identity, VerifiedFrame>,
     bundles: Cache<WireName, Vec<u8>>,
     decoder: Decoder,
@@ -176,6 +177,7 @@ impl Engine {
             reads: Map::new(),
             ready_reads: VecDeque::new(),
             blobs: Map::new(),
+            loads: Loads::default(),
             frames: Cache::new(FRAME_CACHE_BYTES),
             bundles: Cache::new(BUNDLE_CACHE_BYTES),
             decoder: Decoder::new(),
@@ -223,8 +225,8 @@ impl Engine {
             }
             Input::Loaded { request, rows } => match self.pending.remove(&request) {
                 Some(Pending::State) => self.opened(rows, now),
-                Some(Pending::Blob { name, keys }) => {
-                    self.work.push_urgent(WorkItem::Loaded { name, keys, rows });
+                Some(Pending::Blob { name, keys, bytes }) => {
+                    self.work.push_urgent(WorkItem::Loaded { name, keys, rows, bytes });
                 }
                 Some(Pending::List | Pending::Store | Pending::Fetch) | None => {}
             },
@@ -301,12 +303,18 @@ impl Engine {
         self.step_sync(now);
         self.look_at_clock(now);
         self.step_reads();
+        self.start_loads();
         self.start_fetches(now);
         self.look_at_clock(now);
         // A job that fails for want of a source wakes who waited for it.
         self.step_reads();
         self.step_head();
         self.step_sync(now);
+        while self.start_loads() {
+            self.step_reads();
+            self.start_fetches(now);
+            self.step_reads();
+        }
         let more_coming = self.net.fetches.values().any(|fetch| fetch.job.is_sync())
             || self.net.queue.iter().any(Job::is_sync);
         if let Some(batch) = self.store.next_batch(more_coming) {

@@ -333,7 +333,12 @@ impl Engine {
             return self.fetch_faulted(request, Fault::lie("peer/too-long", TOO_LONG), now);
         }
         match &mut fetch.job.what {
-            What::Bundle(job) => job.bytes.extend_from_slice(bytes),
+            What::Bundle(job) => {
+                // The whole at once, whose length is signed: growing would take as much again.
+                let missing = usize::try_from(job.object.len).unwrap_or(0);
+                job.bytes.reserve_exact(missing.saturating_sub(job.bytes.len()));
+                job.bytes.extend_from_slice(bytes);
+            }
             What::Checkpoint
             | What::Bootstrap
             | What::SeedHead { .. }

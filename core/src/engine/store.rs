@@ -126,12 +126,10 @@ impl StoreDesk {
         let keys = core::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
         let deletes = core::mem::take(&mut self.deletes);
-        let mut puts: Vec<(StoreKey, Vec<u8>)> = keys
-            .iter()
-            .filter_map(|key| Some((*key, self.rows.get(key)?.as_ref().clone())))
-            .collect();
+        let mut puts: Vec<(StoreKey, Rc<Vec<u8>>)> =
+            keys.iter().filter_map(|key| Some((*key, self.rows.get(key)?.clone()))).collect();
         let commit = state.as_ref().is_some_and(|state| state.commit);
-        puts.extend(state.map(|state| (StoreKey::State, state.bytes)));
+        puts.extend(state.map(|state| (StoreKey::State, Rc::new(state.bytes))));
         self.in_flight = Some(InFlight { keys, deletes: deletes.clone(), commit });
         Some(StoreBatch { puts, deletes, durable: commit })
     }

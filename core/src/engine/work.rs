@@ -28,7 +28,7 @@ pub(super) enum WorkItem {
     /// Bytes of a body are to be verified.
     Body(RequestId),
     /// Rows of the store are to be verified.
-    Loaded { name: WireName, keys: Vec<StoreKey>, rows: Vec<Option<Vec<u8>>> },
+    Loaded { name: WireName, keys: Vec<StoreKey>, rows: Vec<Option<Vec<u8>>>, bytes: u64 },
     /// A verified frame is to be decoded up to its signed identity.
     Decode(DecodeJob),
 }
@@ -77,8 +77,9 @@ impl Engine {
             let Some(item) = self.work.pop() else { return };
             spent += match item {
                 WorkItem::Body(request) => self.check_body(request, now),
-                WorkItem::Loaded { name, keys, rows } => {
+                WorkItem::Loaded { name, keys, rows, bytes } => {
                     let cost = rows.iter().flatten().map(Vec::len).sum();
+                    self.loads.ended(bytes);
                     self.check_loaded(name, &keys, rows);
                     cost
                 }

@@ -4,6 +4,7 @@
 //! must give the same outputs on every machine.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use packice_core::engine::io::{RangeQuery, ReadId, StoreBatch, StoreKey, Target};
 use packice_core::engine::{Command, Engine, EngineConfig, Input, Output};
@@ -113,9 +114,9 @@ impl Run {
     fn transact(&mut self, batch: StoreBatch) {
         for (key, row) in batch.puts {
             if key == StoreKey::State {
-                self.states.push(row.clone());
+                self.states.push(row.to_vec());
             }
-            self.store.insert(key, row);
+            self.store.insert(key, row.to_vec());
         }
         for key in batch.deletes {
             self.store.remove(&key);
@@ -127,7 +128,7 @@ impl Run {
 fn shown(output: &Output) -> String {
     let line = match output {
         Output::Store { request, batch } => {
-            let put = |(key, row): &(StoreKey, Vec<u8>)| {
+            let put = |(key, row): &(StoreKey, Rc<Vec<u8>>)| {
                 format!("{} = {} bytes {:?}", key.text(), row.len(), hash::wire_name(row))
             };
             let puts: Vec<String> = batch.puts.iter().map(put).collect();
