@@ -70,6 +70,11 @@ impl Project {
         self.dir.join("tmp")
     }
 
+    /// Where the stores of rehearsals that broke off stand.
+    pub fn rehearsals_dir(&self) -> PathBuf {
+        self.dir.join("rehearsal")
+    }
+
     /// The light client's store of a dataset.
     pub fn store_dir(&self, dataset: &str) -> PathBuf {
         self.dir.join("store").join(dataset)

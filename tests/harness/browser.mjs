@@ -8,7 +8,7 @@ import { delimiter, join } from 'node:path';
 import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 
-const FLAGS = [
+export const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',

@@ -11,6 +11,12 @@ import { fileURLToPath } from 'node:url';
 const HERE = dirname(fileURLToPath(import.meta.url));
 const TOKEN = 'a token of the tests';
 
+/** Numbers in [0, 1), the same for the same seed. */
+export function startRandom(seed) {
+  const word = words(seed);
+  return () => parseInt(word.next().value.slice(0, 8), 16) / 2 ** 32;
+}
+
 /** Text that compresses by about a half, the same for the same seed. */
 export function* words(seed) {
   let state = BigInt(seed) * 0x9e3779b97f4a7c15n;

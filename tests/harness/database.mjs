@@ -40,6 +40,16 @@ export function objects(name) {
   });
 }
 
+/** The keys of stored objects, without their parts. */
+export function keys(name) {
+  return withDatabase(name, async (database) => {
+    if (!database) return [];
+    const store = database.transaction('objects').objectStore('objects');
+    const rows = await done(store.getAllKeys());
+    return [...new Set(rows.map((row) => row.split('#')[0]))];
+  });
+}
+
 /** The keys of objects, and those whose bytes do not have the hash in their key. */
 export async function audit(name) {
   const found = await objects(name);

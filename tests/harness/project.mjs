@@ -33,7 +33,7 @@ function section({ name, priority, lazy = false, settings = {} }) {
 
 /**
  * Makes a project. `collections` are `{ name, priority, lazy, settings, records }`, records being
- * `[key, text]` pairs. `publish()` builds and publishes what they hold at that time.
+ * `[key, text]` pairs. `build()` builds what they hold at that time, `publish()` publishes it too.
  */
 export async function makeProject({ dataset, edge, token, collections }) {
   const dir = await mkdtemp(join(tmpdir(), 'packice-project-'));
@@ -58,12 +58,15 @@ export async function makeProject({ dataset, edge, token, collections }) {
     dir,
     packice,
     trust: (await readFile(join(dir, 'trust/1.bin'))).toString('base64'),
-    async publish() {
+    async build() {
       for (const { name, records } of collections) {
         const lines = records.map(([k, v]) => JSON.stringify({ k, v }) + '\n');
         await writeFile(join(dir, `${name}.jsonl`), lines.join(''));
       }
-      await packice('build', '--json');
+      return packice('build', '--json');
+    },
+    async publish() {
+      await this.build();
       return packice('publish', '--json');
     },
     remove: () => rm(dir, { recursive: true, force: true }),

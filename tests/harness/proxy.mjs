@@ -7,7 +7,8 @@
 // - `after`: let so many matching requests pass first; `times`: then strike at most so often;
 // - `action`: one of ACTIONS below; `at` is the offset of a flipped byte (the middle if absent),
 //   `bytes` how many to cut off or append, `ms` how long to wait, `status` what to answer.
-// The first rule that matches strikes.
+// The first rule that matches strikes. Uploads pass as they are, one every `uploadMs` as over a
+// slow line, unless their sender is gone by then; each is listed with the edge's status.
 
 import { Agent, createServer, request as httpRequest } from 'node:http';
 import { parseArgs } from 'node:util';
@@ -106,6 +107,12 @@ async function exchange(state, request, response) {
   const sent = await readBody(request);
   const reading = request.method === 'GET';
   if (reading) state.log.push(entry);
+  if (request.method === 'PUT' && state.uploadMs > 0) {
+    state.uplink = state.uplink.then(() => sleep(state.uploadMs));
+    await state.uplink;
+    if (request.socket.destroyed) return;
+  }
+  if (request.method === 'PUT') state.uploads.push(entry);
   const rule = reading ? ruleFor(state, kind, path) : null;
   entry.struck = rule?.action ?? null;
 
@@ -115,6 +122,7 @@ async function exchange(state, request, response) {
 
   const headers = { ...endToEnd(request.headers), host: state.host };
   const got = await forward(state, { method: request.method, path, headers, body: sent });
+  entry.status = got.status;
   if (got.status < 300 && request.method !== 'OPTIONS') remember(state, kind, path);
   let { body } = got;
   const act = rule && rule.action !== 'cut' ? ACTIONS[rule.action] : null;
@@ -124,7 +132,6 @@ async function exchange(state, request, response) {
   const out = endToEnd(got.headers);
   if (request.method !== 'HEAD') out['content-length'] = body.length;
   if (rule?.action === 'html') out['content-type'] = 'text/html; charset=utf-8';
-  entry.status = got.status;
   response.on('close', () => {
     entry.end = performance.now();
     entry.wire = request.socket.bytesWritten - before;
@@ -177,13 +184,22 @@ export async function startProxy({ target, rules = [], host = '127.0.0.1', port 
     agent: new Agent({ keepAlive: true, maxSockets: 64 }),
     rules,
     log: [],
+    uploads: [],
+    uploadMs: 0,
+    uplink: Promise.resolve(),
+    busy: 0,
     seen: new Map(),
   };
   const server = createServer((request, response) => {
-    exchange(state, request, response).catch((error) => {
-      if (!response.headersSent) response.writeHead(502, { 'content-type': 'text/plain' });
-      response.end(`proxy: ${error.message}\n`);
-    });
+    state.busy += 1;
+    exchange(state, request, response)
+      .catch((error) => {
+        if (!response.headersSent) response.writeHead(502, { 'content-type': 'text/plain' });
+        response.end(`proxy: ${error.message}\n`);
+      })
+      .finally(() => {
+        state.busy -= 1;
+      });
   });
   const address = await listen(server, host, port);
   return {
@@ -192,6 +208,14 @@ export async function startProxy({ target, rules = [], host = '127.0.0.1', port 
     /** What passed since the last `reset`, GET only, in order of arrival. */
     get log() {
       return state.log;
+    },
+    /** The uploads since the start, each with its path and, once there is one, its status. */
+    get uploads() {
+      return state.uploads;
+    },
+    /** Once the edge has answered everything that reached it. */
+    async quiet() {
+      while (state.busy > 0) await sleep(10);
     },
     totals: () => totals(state.log),
     setRules(list) {

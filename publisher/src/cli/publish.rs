@@ -79,6 +79,7 @@ fn outcome_json(config: &Config, outcome: &Outcome) -> Value {
         "records_compared": rehearsed.records,
         "rehearsal_bytes": rehearsed.bytes_fetched,
         "rehearsal_requests": rehearsed.requests,
+        "rehearsal_bundles_reused": rehearsed.bundles_reused,
         "bootstrap_bytes": outcome.bootstrap_bytes,
         "bootstrap_objects": outcome.inlined,
         "witnesses": witnesses_json(&outcome.witnesses),

@@ -189,9 +189,9 @@ mod tests {
         let mut store = FileStore::open(dir.path()).expect("open");
         let batch = StoreBatch {
             puts: vec![
-                (StoreKey::State, b"state".to_vec()),
-                (object(1), b"one".to_vec()),
-                (StoreKey::Frame(WireName([2; 32])), b"two".to_vec()),
+                (StoreKey::State, b"state".to_vec().into()),
+                (object(1), b"one".to_vec().into()),
+                (StoreKey::Frame(WireName([2; 32])), b"two".to_vec().into()),
             ],
             deletes: vec![object(9)],
             durable: true,

@@ -1,5 +1,5 @@
-//! The rehearsal: the real client restores the unsigned candidate from the edge, from a clean
-//! profile, before anything is signed.
+//! The rehearsal: the real client restores the unsigned candidate from the edge, from a profile of
+//! its own, before anything is signed. One that broke off goes on (`profile`).
 //!
 //! A trust root and a log that exist for this moment only stand in front of the edge; every
 //! object comes from the edge by its name, nothing is inlined. Every record is read back and the
@@ -16,14 +16,13 @@ use packice_core::trust::sign::{grow, sign_checkpoint, sign_trust_root};
 use packice_core::types::Name;
 
 use super::bootstrap::{SignedPart, assemble};
+use super::profile::Profile;
 use crate::client::audit::{Expected, audit};
 use crate::client::fetch::{HttpSource, Overlay};
 use crate::client::host::Host;
-use crate::client::store::FileStore;
 use crate::client::watch::Watch;
-use crate::failure::{Failure, Result, on_file};
+use crate::failure::{Failure, Kind, Result};
 use crate::keys::Key;
-use crate::project::Project;
 use crate::ui::Ui;
 
 /// What a rehearsal did.
@@ -35,18 +34,41 @@ pub struct Rehearsed {
     pub bytes_fetched: u64,
     /// Requests that were made.
     pub requests: u64,
+    /// Bundles that a rehearsal before this one had restored already.
+    pub bundles_reused: u64,
 }
 
-/// Restores a candidate from the edge and compares every record.
-pub fn rehearse(
-    project: &Project,
+/// Restores a candidate from the edge into a profile and compares every record. The profile stays
+/// where the edge could not be reached, for the next try to go on with.
+pub(super) fn rehearse(
+    profile: Profile,
+    edge_url: &str,
+    channel: &Channel,
+    manifest: &Manifest,
+    ui: Ui,
+) -> Result<Rehearsed> {
+    match restore(&profile, edge_url, channel, manifest, ui) {
+        Ok(rehearsed) => profile.remove().map(|()| rehearsed),
+        Err(failure) => {
+            if failure.kind == Kind::Verification {
+                profile.remove()?;
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn restore(
+    profile: &Profile,
     edge_url: &str,
     channel: &Channel,
     manifest: &Manifest,
     ui: Ui,
 ) -> Result<Rehearsed> {
     let dataset = &manifest.dataset;
-    let Ephemeral { trust, checkpoint, bootstrap } = ephemeral(dataset, channel)?;
+    let store = profile.store()?;
+    let Ephemeral { trust, checkpoint, bootstrap } =
+        profile.ephemeral(|| ephemeral(dataset, channel))?;
     let overlay = Overlay {
         bodies: BTreeMap::from([
             (format!("bootstrap/{}", channel.name), bootstrap),
@@ -55,13 +77,6 @@ pub fn rehearse(
         hidden: ["bootstrap/", "checkpoint", "log/", "trust-root/"].map(str::to_owned).into(),
         under: HttpSource::new(edge_url, dataset),
     };
-    let parent = project.temporary_dir();
-    std::fs::create_dir_all(&parent).map_err(on_file("create", &parent))?;
-    let profile = tempfile::Builder::new()
-        .prefix("rehearsal-")
-        .tempdir_in(&parent)
-        .map_err(on_file("create a directory in", &parent))?;
-    let store = FileStore::open(profile.path())?;
     let name = channel.name.clone();
     let mut host = Host::new(dataset.clone(), name, trust, store, vec![Arc::new(overlay)])?;
     let mut watch = Watch::new(ui, "restore");
@@ -86,14 +101,19 @@ pub fn rehearse(
         records += collection.tree.records;
     }
     bar.finish_and_clear();
-    Ok(Rehearsed { records, bytes_fetched: report.bytes_fetched, requests: report.requests })
+    Ok(Rehearsed {
+        records,
+        bytes_fetched: report.bytes_fetched,
+        requests: report.requests,
+        bundles_reused: report.bundles_reused,
+    })
 }
 
 /// A trust root of keys that nobody keeps, and what is signed under it.
-struct Ephemeral {
-    trust: Vec<u8>,
-    checkpoint: Vec<u8>,
-    bootstrap: Vec<u8>,
+pub(super) struct Ephemeral {
+    pub(super) trust: Vec<u8>,
+    pub(super) checkpoint: Vec<u8>,
+    pub(super) bootstrap: Vec<u8>,
 }
 
 fn ephemeral(dataset: &Name, channel: &Channel) -> Result<Ephemeral> {

@@ -14,6 +14,7 @@ pub mod desk;
 pub mod head;
 pub mod parent;
 pub mod pointer;
+mod profile;
 pub mod request;
 pub mod signer;
 pub mod upload;
@@ -34,6 +35,7 @@ use bootstrap::inlined_objects;
 use candidate::{Rehearsed, rehearse};
 use desk::{Change, Desk, Finished, sign_request};
 use head::EdgeHead;
+use profile::Profile;
 use request::ReleaseRequest;
 use upload::{Uploaded, objects_of};
 
@@ -175,6 +177,10 @@ fn prepare_at(desk: &Desk<'_>, options: &Options, state: &mut State) -> Result<P
     }
     desk.upload_trust_roots()?;
     outcome.uploaded = upload(desk, &build)?;
+    if outcome.uploaded.sent > 0 {
+        // What was restored before does not speak for what was sent since.
+        Profile::open(&desk.project, &desk.edge_url, &channel)?.clear()?;
+    }
     outcome.rehearsed = rehearse_candidate(desk, &channel, &build.manifest)?;
     let others = at.head().map(|head| head.channels.clone()).unwrap_or_default();
     let mut channels: Vec<Channel> =
@@ -235,7 +241,8 @@ pub(crate) fn rehearse_candidate(
     channel: &Channel,
     manifest: &packice_core::format::manifest::Manifest,
 ) -> Result<Rehearsed> {
-    rehearse(&desk.project, &desk.edge_url, channel, manifest, desk.ui).map_err(not_restored)
+    let profile = Profile::open(&desk.project, &desk.edge_url, channel)?;
+    rehearse(profile, &desk.edge_url, channel, manifest, desk.ui).map_err(not_restored)
 }
 
 /// A rehearsal that failed; the client's own advice, another source, is none for a publisher.
