@@ -6,6 +6,7 @@
 #![allow(clippy::missing_panics_doc, clippy::wildcard_enum_match_arm)]
 
 pub mod attacks;
+pub mod away;
 pub mod encoder;
 pub mod parsers;
 pub mod publication;

@@ -11,6 +11,7 @@ use packice_core::format::trust_root::{Role, Staleness, TrustRoot, Witness, Witn
 use packice_core::hash;
 use packice_core::tree::build::{BuiltFrame, TreeBuilder};
 use packice_core::tree::layout::LayoutBuilder;
+use packice_core::trust::accept::Seen;
 use packice_core::trust::log::Frontier;
 use packice_core::trust::sign;
 use packice_core::types::{Name, ObjectKind, ObjectRef, Version, WireName};
@@ -195,7 +196,7 @@ impl Publication {
         self.open_tiles = tiles;
         let grown = sign::grow(&self.frontier, entry);
         self.frontier = grown.frontier;
-        let note = self.cosigned(sign::sign_checkpoint(ORIGIN, grown.at, &[self.release_seed]));
+        let note = self.signed(grown.at);
         let mut left = 40_000usize;
         let fits = |object: &Vec<u8>| {
             let fits = object.len() + 8 <= left;
@@ -212,6 +213,11 @@ impl Publication {
         };
         self.files.insert("checkpoint".into(), note.into_bytes());
         self.files.insert("bootstrap/stable".into(), bootstrap.encode());
+    }
+
+    /// The checkpoint of a log at some point, signed and cosigned.
+    pub fn signed(&self, at: Seen) -> String {
+        self.cosigned(sign::sign_checkpoint(ORIGIN, at, &[self.release_seed]))
     }
 
     fn cosigned(&self, mut checkpoint: Checkpoint) -> String {

@@ -10,11 +10,7 @@ use crate::hash;
 use crate::types::{Name, ObjectRef};
 
 /// Checks a manifest against the channel that names it.
-pub(crate) fn verify_manifest(
-    dataset: &Name,
-    channel: &Channel,
-    bytes: &[u8],
-) -> Result<Manifest, Error> {
+pub fn verify_manifest(dataset: &Name, channel: &Channel, bytes: &[u8]) -> Result<Manifest, Error> {
     check_object(&channel.manifest, bytes)?;
     let manifest = Manifest::parse(bytes)?;
     if manifest.dataset != *dataset {
@@ -27,7 +23,7 @@ pub(crate) fn verify_manifest(
 }
 
 /// Checks bytes against the length and the name that are signed for them.
-pub(crate) fn check_object(object: &ObjectRef, bytes: &[u8]) -> Result<(), TrustError> {
+pub fn check_object(object: &ObjectRef, bytes: &[u8]) -> Result<(), TrustError> {
     if bytes.len() as u64 != object.len {
         return Err(TrustError::WrongLength);
     }

@@ -5,6 +5,7 @@ pub(crate) mod large;
 mod peak;
 mod sets;
 mod sync;
+mod trust;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -24,6 +25,8 @@ enum Bench {
     Large(large::Args),
     /// A full sync in Chromium, against hand-written clients; its bytes; a warm open
     Sync(sync::Args),
+    /// What trust costs: bytes and round trips to the head, its share of the package, its CPU
+    Trust(trust::Args),
 }
 
 /// The verb.
@@ -31,5 +34,6 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     match &args.bench {
         Bench::Large(args) => large::main(shop, args),
         Bench::Sync(args) => sync::main(shop, args),
+        Bench::Trust(args) => trust::main(shop, args),
     }
 }

@@ -103,18 +103,30 @@ pub(crate) fn bind(
     bindgen.generate(dir).context("wasm-bindgen failed: is its version the crate's?")?;
     step.done("");
     if effort == Effort::Ship {
-        optimise(shop, &outputs[1], glue)?;
+        optimise(shop, &outputs[1], glue, &[])?;
     }
     stamp.write()
 }
 
+/// The wasm file as it ships to browsers, but with the names of its functions: to see what is in
+/// it. Returns the file.
+pub(crate) fn bind_named(shop: &Shop, wasm: &Path, dir: &Path, name: &str) -> Result<PathBuf> {
+    std::fs::create_dir_all(dir)?;
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(wasm).out_name(name).typescript(false).web(true)?;
+    bindgen.remove_producers_section(true).generate(dir).context("wasm-bindgen failed")?;
+    let file = dir.join(format!("{name}_bg.wasm"));
+    optimise(shop, &file, Glue::Web, &["--debuginfo"])?;
+    Ok(file)
+}
+
 /// `wasm-opt -O3` in place.
-fn optimise(shop: &Shop, file: &Path, glue: Glue) -> Result<()> {
+fn optimise(shop: &Shop, file: &Path, glue: Glue, more: &[&str]) -> Result<()> {
     let before = std::fs::metadata(file)?.len();
     let step = Step::start("wasm-opt -O3");
     let out = file.with_extension("opt");
     let mut node = shop.node();
-    node.arg(shop.module("binaryen/bin/wasm-opt")).arg("-O3").args(OPT_FEATURES);
+    node.arg(shop.module("binaryen/bin/wasm-opt")).arg("-O3").args(OPT_FEATURES).args(more);
     match glue {
         Glue::Web => &mut node,
         // The abort handler that wasm-bindgen puts around imports is made of exceptions.

@@ -7,6 +7,7 @@
 mod accept;
 mod append;
 mod formats;
+mod histories;
 mod independent;
 mod log;
 mod note;
