@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -40,6 +40,7 @@ before(async () => {
     ],
   });
   await project.publish();
+  await project.packice('seed', 'kit.seed');
   browser = await startBrowser();
   options = { dataset: 'kit', sources: [edge.url], trust: project.trust };
 });
@@ -50,6 +51,7 @@ after(async () => {
   await edge?.close();
 });
 
+const NOWHERE = 'http://127.0.0.1:9';
 const QUESTION = {
   collection: 'items',
   keys: ['key/0000007', 'key/0001999', 'key/none'],
@@ -58,15 +60,23 @@ const QUESTION = {
 const ANSWER = {
   version: 1,
   stored: true,
+  fetched: true,
   found: [ITEMS[7][1], ITEMS[1999][1], 'absent'],
   listed: ITEMS.slice(0, 100).map(([key]) => key),
   code: 'misuse/unknown-collection',
 };
 
+/** A wallet's project: the page of tests/kit/app, and a seed of the release beside it. */
+async function makeWallet(t) {
+  const consumer = await makeConsumer(join(ROOT, 'tests/kit/app'));
+  t.after(() => consumer.remove());
+  await copyFile(join(project.dir, 'kit.seed'), join(consumer.dir, 'kit.seed'));
+  return consumer;
+}
+
 for (const [name, build] of Object.entries(BUNDLERS)) {
   test(`${name}: built for production, the page syncs and reads in Chromium`, async (t) => {
-    const consumer = await makeConsumer(join(ROOT, 'tests/kit/app'));
-    t.after(() => consumer.remove());
+    const consumer = await makeWallet(t);
     assert.deepEqual(await build(consumer), [], `${name} has nothing to warn about`);
 
     const site = await startStatic({ mounts: { '/': join(consumer.dir, 'dist') } });
@@ -82,19 +92,22 @@ for (const [name, build] of Object.entries(BUNDLERS)) {
     assert.deepEqual(inWorker, ANSWER);
     assert.ok(proofBytes > 0);
     assert.match((await started).url(), new RegExp(`^${site.url}/`), 'the engine has a worker');
-    const { proofBytes: _, ...inPlace } = await ask({ ...options, run: 'in-place' });
+    const here = { ...options, database: 'in place', run: 'in-place' };
+    const { proofBytes: _, ...inPlace } = await ask(here);
     assert.deepEqual(inPlace, ANSWER);
+    const first = { ...options, database: 'first run', seeded: true, sources: [NOWHERE] };
+    const { proofBytes: __, ...seeded } = await ask(first);
+    assert.deepEqual(seeded, { ...ANSWER, fetched: false });
     const own = asked.filter(({ origin }) => origin === site.url).map(({ pathname }) => pathname);
     assert.ok(own.some((path) => path.endsWith('.wasm')), 'wasm is a file of its own');
-    assert.deepEqual(errors, []);
-    await page.evaluate(() => indexedDB.deleteDatabase('packice/kit'));
+    // The browser itself logs that nobody answers there.
+    assert.deepEqual(errors.filter((error) => !error.includes('ERR_')), []);
     await page.close();
   });
 }
 
 test('vite: the development server serves the page as it is', async (t) => {
-  const consumer = await makeConsumer(join(ROOT, 'tests/kit/app'));
-  t.after(() => consumer.remove());
+  const consumer = await makeWallet(t);
   const server = await createServer({
     root: consumer.dir,
     configFile: false,

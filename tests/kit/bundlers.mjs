@@ -8,16 +8,18 @@ import webpack from 'webpack';
 /** What webpack needs to be told: nothing but where the page begins. */
 export const WEBPACK = { mode: 'production', entry: './main.js' };
 
-/** What esbuild needs to be told: the worker and the wasm file are entry points too. */
+/** What esbuild needs to be told: the worker, the wasm file and the seed are entry points too. */
 export const ESBUILD = [
   'main.js',
   'worker=packice/worker',
   'packice_client_bg=packice/packice_client_bg.wasm',
+  'kit.seed',
   '--bundle',
   '--format=esm',
   '--splitting',
   '--minify',
   '--loader:.wasm=copy',
+  '--loader:.seed=copy',
   '--outdir=dist',
 ];
 

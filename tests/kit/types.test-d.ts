@@ -2,7 +2,7 @@
 // (tests/e2e/kit.test.mjs). Each `@ts-expect-error` is a mistake that the types must catch: where
 // they no longer do, the compiler says so.
 
-import { PackiceError, destroy, open } from "packice";
+import { PackiceError, destroy, open, verifyProof } from "packice";
 import type { Dataset, Entry, Events, Lookup, Open, Proof, Status, SyncReport } from "packice";
 import { open as openInPlace } from "packice/in-place";
 
@@ -18,6 +18,11 @@ same<ReturnType<typeof opener>, Promise<Dataset>>(true);
 export async function opens(trust: Uint8Array): Promise<Dataset> {
   await open({ dataset: "a", sources: ["https://edge.example"], trust });
   await open({ dataset: "a", sources: [{ url: "https://edge.example" }], trust: "AAAA" });
+  const seed = new URL("./a.seed", import.meta.url);
+  await open({ dataset: "a", sources: ["https://edge.example"], trust, seed });
+  await open({ dataset: "a", sources: [], trust, seed: new Blob([]), whenExpired: "refuse" });
+  // @ts-expect-error an expired release is served or refused
+  await open({ dataset: "a", sources: [], trust, whenExpired: "ignore" });
   // @ts-expect-error without a trust root nothing can be believed
   await open({ dataset: "a", sources: ["https://edge.example"] });
   // @ts-expect-error a source that is an object has a URL
@@ -66,6 +71,14 @@ export async function lists(dataset: Dataset): Promise<void> {
   same<typeof status.version, number | null>(true);
   const report: SyncReport = await dataset.sync({ signal: AbortSignal.timeout(1000) });
   same<typeof report.changed, boolean>(true);
+}
+
+export async function proves(full: Uint8Array): Promise<boolean> {
+  const proven = await verifyProof(full, { dataset: "a", trust: "AAAA" });
+  same<typeof proven.value, Uint8Array | null>(true);
+  // @ts-expect-error a proof is checked against a trust root
+  await verifyProof(full, { dataset: "a" });
+  return proven.freshness.level === "fresh";
 }
 
 export function listens(dataset: Dataset): void {

@@ -1,13 +1,15 @@
 // The same page for every bundler: written as a wallet would write it, with nothing said about
-// workers or wasm. The test calls `lookUp` with what a wallet would have built in.
+// workers or wasm, and with a seed beside it. The test calls `lookUp` with what a wallet would
+// have built in.
 
 import { PackiceError, open } from 'packice';
 
 const text = new TextDecoder();
+const seed = new URL('./kit.seed', import.meta.url);
 
 /** Syncs a data set and reads from it, in a worker or on the page's own thread. */
-window.lookUp = async ({ collection, keys, prefix, ...options }) => {
-  const dataset = await open(options);
+window.lookUp = async ({ collection, keys, prefix, seeded, ...options }) => {
+  const dataset = await open(seeded ? { ...options, seed } : options);
   try {
     const report = await dataset.sync();
     const found = await dataset.getMany(collection, keys);
@@ -21,6 +23,7 @@ window.lookUp = async ({ collection, keys, prefix, ...options }) => {
     return {
       version: report.version,
       stored: status.stored,
+      fetched: report.bytesFetched > 0,
       found: found.map(({ state, value }) => (value ? text.decode(value) : state)),
       listed,
       proofBytes: proof.bytes.length,
