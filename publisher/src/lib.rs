@@ -18,5 +18,6 @@ pub mod root_draft;
 pub mod sort;
 pub mod text;
 pub mod trust_store;
+pub mod tune;
 pub mod ui;
 pub mod witness;

@@ -353,3 +353,55 @@ fn what_init_writes_for_a_format_builds() {
         assert_eq!(build(&project)["records"], json!(1), "{file}");
     }
 }
+
+#[test]
+fn tune_measures_suggests_and_writes() {
+    // Priority 0 has no dictionary: training for every size would take most of the time.
+    let project = project("priority = 0\n# Stays.\ninput = \"t.jsonl\"\nkey = \"{id}\"");
+    write(&project, "t.jsonl", lines(2500).join("\n"));
+    let expected = build(&project);
+    let before = fs::read_to_string(project.path("packice.toml")).expect("read");
+    let tuned = project.json(&["tune", "--sample", "all", "--write"]);
+    let collection = &tuned["collections"][0];
+    assert_eq!(collection["records"], json!(2500));
+    let number = |row: &Value, field: &str| row[field].as_u64().expect("a number");
+    let rows = collection["rows"].as_array().expect("rows");
+    // The row of the sizes that the build had is that build.
+    let own = rows.iter().find(|row| {
+        (number(row, "leaf_target"), number(row, "frame_target")) == (16 << 10, 256 << 10)
+            && number(row, "dictionary_bytes") == 0
+    });
+    let own = own.expect("a row of the usual sizes");
+    for (field, of_build) in [
+        ("plain_bytes", "plain_bytes"),
+        ("frame_bytes", "wire_bytes"),
+        ("layout_bytes", "layout_bytes"),
+        ("frames", "frames"),
+    ] {
+        assert_eq!(own[field], expected[of_build], "{field}");
+    }
+    let sum = number(own, "frame_bytes") + number(own, "layout_bytes");
+    assert_eq!(number(own, "full_sync_bytes"), sum);
+    assert!(own["ratio"].as_f64().expect("a ratio") > 0.9);
+    let at = usize::try_from(number(collection, "suggested")).expect("an index");
+    assert!(number(&rows[at], "cold_read_bytes") > 0 && number(&rows[at], "decode_us") > 0);
+
+    let after = fs::read_to_string(project.path("packice.toml")).expect("read");
+    assert!(before.contains("# Stays.") && after.contains("# Stays."), "{after}");
+    let fields = &tuned["suggestions"][0]["fields"];
+    for field in ["leaf_target", "frame_target", "dictionary"] {
+        let line = format!("{field} = {}", fields[field]);
+        assert!(after.contains(&line), "{line}: {after}");
+    }
+    let after = build(&project);
+    assert_eq!(
+        (&after["frames"], &after["wire_bytes"]),
+        (&rows[at]["frames"], &rows[at]["frame_bytes"])
+    );
+    assert!(fs::read_dir(project.path(".packice/tmp")).expect("listed").next().is_none());
+
+    let said = assert_fails(&project.run(&["tune", "--sample", "7"]), 2);
+    assert!(said.contains("--sample"), "{said}");
+    let said = assert_fails(&project.run(&["tune", "--collection", "x"]), 7);
+    assert!(said.contains("no collection 'x'"), "{said}");
+}

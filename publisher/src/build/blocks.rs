@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::time::{Duration, Instant};
 
 use packice_core::error::{Error, TrustError};
 use packice_core::format::layout::{Directory, Page};
@@ -20,8 +21,21 @@ use packice_core::types::{Identity, ObjectKind, WireName};
 use super::objects::ObjectDir;
 use crate::failure::{Failure, Result, on_file};
 
+/// How often a frame is decoded where that is timed; the shortest time counts.
+const TIMED_RUNS: u32 = 3;
 /// Decoded frames that are kept.
 const KEPT_FRAMES: usize = 4;
+
+/// What a read of one record costs, by the frames of a tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadCost {
+    /// Bytes on the wire of a record's frame; the mean over all records.
+    pub frame_bytes: u64,
+    /// Time to check, decode and verify a frame, as the light client does it; the mean over some.
+    pub decode: Duration,
+    /// Bytes of a record's proof up to the root, the mean over some.
+    pub proof_bytes: u64,
+}
 
 /// Where a frame stands.
 struct FramePlace {
@@ -71,6 +85,54 @@ impl BuildTree {
             frames: places(&index),
             kept: VecDeque::new(),
         })
+    }
+
+    /// Measures what a read costs, on at most so many frames that are spread evenly.
+    pub fn read_cost(&mut self, most: usize) -> Result<ReadCost> {
+        let mut by_name: Vec<&FramePlace> = self.frames.values().collect();
+        by_name.sort_unstable_by_key(|place| place.child.identity);
+        let (mut records, mut weighted) = (0u128, 0u128);
+        for place in &by_name {
+            records += u128::from(place.child.records);
+            weighted += u128::from(place.child.records) * place.len as u128;
+        }
+        // Identities are hashes: the first ones are spread evenly.
+        let chosen: Vec<Child> =
+            by_name.iter().take(most).map(|place| place.child.clone()).collect();
+        let (mut decode, mut proof_bytes) = (Duration::ZERO, 0u64);
+        for child in &chosen {
+            let mut shortest = Duration::MAX;
+            for _ in 0..TIMED_RUNS {
+                shortest = shortest.min(self.timed_frame(child)?);
+            }
+            decode += shortest;
+            let node = self.frame(child)?.node();
+            let leaves = node.children.len().max(1) as u64;
+            proof_bytes += child.plain_len / leaves + node.encode().len() as u64;
+        }
+        let count = u32::try_from(chosen.len().max(1)).unwrap_or(u32::MAX);
+        let upper: u64 = self.nodes.values().map(|node| node.encode().len() as u64).sum();
+        let levels = self.nodes.values().map(|node| u64::from(node.level)).max().unwrap_or(1) - 1;
+        let upper = upper / self.nodes.len().max(1) as u64 * levels;
+        Ok(ReadCost {
+            frame_bytes: u64::try_from(weighted / records.max(1)).unwrap_or(u64::MAX),
+            decode: decode / count,
+            proof_bytes: proof_bytes / u64::from(count) + upper,
+        })
+    }
+
+    /// How long it takes to check, decode and verify a frame that is in memory.
+    fn timed_frame(&mut self, child: &Child) -> Result<Duration> {
+        let missing = || Failure::from(Error::Trust(TrustError::LayoutMismatch));
+        let place = self.frames.get(&child.identity).ok_or_else(missing)?;
+        let wire = read_at(&self.objects, place)?;
+        let begun = Instant::now();
+        if wire_name(&wire) != place.name {
+            return Err(Failure::verification("a frame does not have the hash it is named by"));
+        }
+        let plain = self.decoder.decode(&wire, place.child.plain_len, self.dictionary.as_ref())?;
+        verify_frame(&place.child, place.upper.as_deref(), plain)?;
+        Ok(begun.elapsed())
     }
 
     /// The frame of an entry, decoded and checked.

@@ -152,12 +152,34 @@ fn build_collection(
     objects: &ObjectDir,
     ui: Ui,
 ) -> Result<(manifest::Collection, CollectionReport)> {
-    let source = read(collection, options, project, ui)?;
-    let (dictionary, trials) = choose_dictionary(collection, options, &source.sorted, objects, ui)?;
+    let source = read(collection, options, &project.temporary_dir(), ui)?;
+    let Made { built, layout, trials } = make(collection, options, &source.sorted, objects, ui)?;
+    let report = report_on(&built, &layout, &source, trials);
+    Ok((built, report))
+}
+
+/// A collection that is cut, compressed and written.
+pub(crate) struct Made {
+    /// What a manifest says of it.
+    pub(crate) built: manifest::Collection,
+    /// Its layout.
+    pub(crate) layout: WrittenLayout,
+    /// What was measured to choose its dictionary.
+    pub(crate) trials: Vec<Trial>,
+}
+
+/// Cuts, compresses and writes sorted records.
+pub(crate) fn make(
+    collection: &Collection,
+    options: &Options,
+    records: &Sorted,
+    objects: &ObjectDir,
+    ui: Ui,
+) -> Result<Made> {
+    let (dictionary, trials) = choose_dictionary(collection, options, records, objects, ui)?;
     let plain = dictionary.as_ref().map(|dictionary| dictionary.plain.as_slice());
     let mut pool = Pool::new(objects, plain, options.threads);
-    let tree =
-        grow(&collection.params, &source.sorted, ui, "build", &mut |frame| pool.frame(frame))?;
+    let tree = grow(&collection.params, records, ui, "build", &mut |frame| pool.frame(frame))?;
     let layout = pool.finish(&tree)?;
     let reference = dictionary.map(|dictionary| dictionary.reference);
     let built = manifest::Collection {
@@ -177,8 +199,7 @@ fn build_collection(
         },
         deltas: Vec::new(),
     };
-    let report = report_on(&built, &layout, &source, trials);
-    Ok((built, report))
+    Ok(Made { built, layout, trials })
 }
 
 fn report_on(
@@ -213,12 +234,17 @@ fn report_on(
     }
 }
 
-fn read(collection: &Collection, options: &Options, project: &Project, ui: Ui) -> Result<Source> {
+/// Reads and sorts a collection's records.
+pub(crate) fn read(
+    collection: &Collection,
+    options: &Options,
+    spill_dir: &Path,
+    ui: Ui,
+) -> Result<Source> {
     let bar = ui.bytes_bar("read", collection.input.size_hint());
     bar.set_message(collection.name.to_string());
     let progress = |bytes: u64| bar.set_position(bytes);
-    let (name, spill) = (&collection.name, project.temporary_dir());
-    let source = collection.input.read(name, &spill, options.memory, &progress);
+    let source = collection.input.read(&collection.name, spill_dir, options.memory, &progress);
     bar.finish_and_clear();
     source
 }

@@ -16,14 +16,8 @@ use crate::ui::Ui;
 
 pub(super) fn run(cli: &Cli, args: &BuildArgs, ui: Ui) -> Result<()> {
     let config = Config::load(&cli.config)?;
-    let memory = parse_size(&args.memory)
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .filter(|bytes| *bytes >= 1 << 20)
-        .ok_or_else(|| {
-            Failure::usage(format!("--memory: '{}' is not a size of 1 MiB or more", args.memory))
-        })?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = args.threads.unwrap_or(cores).clamp(1, 256);
+    let memory = sort_memory(&args.memory)?;
+    let threads = threads(args.threads);
     let (version, parent) = place(&config, args)?;
     let options = Options { version, parent, memory, threads };
     let begun = Instant::now();
@@ -54,6 +48,20 @@ pub(super) fn run(cli: &Cli, args: &BuildArgs, ui: Ui) -> Result<()> {
     });
     ui.result(&text, &json);
     Ok(())
+}
+
+/// The value of `--memory`.
+pub(super) fn sort_memory(text: &str) -> Result<usize> {
+    parse_size(text)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .filter(|bytes| *bytes >= 1 << 20)
+        .ok_or_else(|| Failure::usage(format!("--memory: '{text}' is not a size of 1 MiB or more")))
+}
+
+/// The value of `--threads`, or one for each core.
+pub(super) fn threads(given: Option<usize>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    given.unwrap_or(cores).clamp(1, 256)
 }
 
 /// The version to build and the one before it.

@@ -17,6 +17,7 @@ mod session;
 mod sign;
 mod sync;
 pub mod trust_args;
+mod tune;
 mod verify;
 mod witness;
 
@@ -52,6 +53,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Verb::Range(args) => read::range(cli, args, ui),
         Verb::Verify(args) => verify::run(cli, args, ui),
         Verb::Export(args) => export::run(cli, args, ui),
+        Verb::Tune(args) => tune::run(cli, args, ui),
         Verb::Inspect(args) => inspect::run(cli, args, ui),
         Verb::Diff(args) => diff::run(cli, args, ui),
         Verb::Keys(args) => keys::run(args, ui),
