@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: what Packice costs, measured; the figures go to
 //! `target/bench/{NAME}.json`. How each is measured is in docs/benchmarks.md.
 
+mod frames;
 pub(crate) mod large;
 mod peak;
 mod sets;
@@ -21,6 +22,8 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// The frame's size against the bytes of a full sync and the cost of a read
+    Frames(frames::Args),
     /// Memory on the whole way of a set of millions of records
     Large(large::Args),
     /// A full sync in Chromium, against hand-written clients; its bytes; a warm open
@@ -32,6 +35,7 @@ enum Bench {
 /// The verb.
 pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     match &args.bench {
+        Bench::Frames(args) => frames::main(shop, args),
         Bench::Large(args) => large::main(shop, args),
         Bench::Sync(args) => sync::main(shop, args),
         Bench::Trust(args) => trust::main(shop, args),
