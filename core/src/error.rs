@@ -204,6 +204,13 @@ pub enum TrustError {
         /// The quorum.
         quorum: u32,
     },
+    /// The same checkpoint with older cosignatures than those that stand.
+    OlderCosignatures {
+        /// The time offered, in seconds since 1970.
+        offered: u64,
+        /// The time that stands.
+        stands: u64,
+    },
     /// The bytes of an object do not have the name they were asked under.
     WrongName,
     /// An object is not of the signed length.
@@ -254,6 +261,7 @@ impl TrustError {
             Self::BadTrustChain => "trust/bad-trust-chain",
             Self::OutdatedTrustRoot { .. } => "trust/outdated-trust-root",
             Self::BelowQuorum { .. } => "trust/below-quorum",
+            Self::OlderCosignatures { .. } => "trust/older-cosignatures",
             Self::WrongName => "trust/hash-mismatch",
             Self::WrongLength => "trust/length-mismatch",
             Self::VersionRollback { .. } => "trust/version-rollback",
@@ -290,6 +298,9 @@ impl fmt::Display for TrustError {
             }
             Self::BelowQuorum { valid, quorum } => {
                 write!(f, "{valid} witnesses cosigned, {quorum} must")
+            }
+            Self::OlderCosignatures { offered, stands } => {
+                write!(f, "cosignatures of {offered} are offered, of {stands} stand")
             }
             Self::WrongName => f.write_str("the bytes do not have the hash they are named by"),
             Self::WrongLength => f.write_str("the object does not have the signed length"),

@@ -9,9 +9,9 @@
 //!
 //! `route` reads method and path. For a read, `respond` says what to fetch and, once size and tag
 //! are known, what to answer; for a write, `upload`, `pointer` and `verify` say what must hold.
-//! All of these are pure and tested natively. The shell is five files that only exist on workerd:
+//! All of these are pure and tested natively. The shell is six files that only exist on workerd:
 //! `shell` (requests into plain data, replies into responses), `serve` and `publish` (the order of
-//! steps), `store` (R2), `cache` (Cache API).
+//! steps), `cron` (what nobody asked for, decided by `refresh`), `store` (R2), `cache` (Cache API).
 //!
 //! # What an attacker could try here
 //!
@@ -28,6 +28,7 @@ pub mod log;
 pub mod pointer;
 pub mod problem;
 pub mod range;
+pub mod refresh;
 pub mod reply;
 pub mod resource;
 pub mod respond;
@@ -38,6 +39,8 @@ pub mod verify;
 
 #[cfg(target_arch = "wasm32")]
 mod cache;
+#[cfg(target_arch = "wasm32")]
+mod cron;
 #[cfg(target_arch = "wasm32")]
 mod publish;
 #[cfg(target_arch = "wasm32")]

@@ -49,7 +49,10 @@ impl Edge {
             Resource::Tile { dataset, tile } => {
                 let body = receive(request, length).await?;
                 upload::check_tile(tile, &body)?;
-                write_tile(store, resource, (dataset, tile), body).await
+                let reply = write_tile(store, resource, (dataset, tile), body).await?;
+                // Below a new floor another tile may have been cached under this name.
+                self.forget(resource).await;
+                Ok(reply)
             }
             Resource::TrustRoot { dataset, version } => {
                 let body = receive(request, length).await?;
@@ -77,18 +80,12 @@ impl Edge {
             return Ok(upload::written(&resource, false, &current.etag));
         }
         let swap = precondition.check(current.as_ref().map(|current| current.etag.as_str()))?;
-        let evidence = gather(store, dataset, current, &key, &body).await?;
-        let moved = verify::check_move(dataset, channel, &evidence, &body)?;
-        check_objects(store, dataset, &moved).await?;
-        let mark = PointerMark::of(&moved);
-        let Some(etag) = store.put(&key, body, &swap, Some(mark)).await? else {
-            let now = store.head(&key).await?;
-            return Err(pointer::lost(now.as_ref().map(|meta| meta.etag.as_str())));
-        };
-        self.settle_tiles(store, dataset, &evidence.tiles).await?;
+        let created = swap == Swap::Create;
+        let (etag, tiles) = swap_pointer(store, (dataset, channel), current, &swap, body).await?;
+        self.settle_tiles(store, dataset, &tiles).await?;
         self.forget(&resource).await;
         self.forget(&Resource::Checkpoint { dataset: dataset.clone() }).await;
-        Ok(upload::written(&resource, swap == Swap::Create, &etag))
+        Ok(upload::written(&resource, created, &etag))
     }
 
     /// Another publisher's tiles that were let in between the check and the move give way to
@@ -126,6 +123,30 @@ impl Edge {
     }
 }
 
+/// Checks a move, and swaps the pointer if it still stands as it was read: its new tag, and the
+/// tiles that it was checked against.
+pub(crate) async fn swap_pointer(
+    store: &Store,
+    (dataset, channel): (&Name, &Name),
+    current: Option<Small>,
+    swap: &Swap,
+    body: Vec<u8>,
+) -> Result<(String, Vec<(TileRef, Vec<u8>)>), Problem> {
+    let resource = Resource::Bootstrap { dataset: dataset.clone(), channel: channel.clone() };
+    let key = resource.key();
+    let evidence = gather(store, dataset, current, &key, &body).await?;
+    let moved = verify::check_move(dataset, channel, &evidence, &body)?;
+    check_objects(store, dataset, &moved).await?;
+    let mark = PointerMark::of(&moved);
+    match store.put(&key, body, swap, Some(mark)).await? {
+        Some(etag) => Ok((etag, evidence.tiles)),
+        None => {
+            let now = store.head(&key).await?;
+            Err(pointer::lost(now.as_ref().map(|meta| meta.etag.as_str())))
+        }
+    }
+}
+
 /// Collects from the store what a move is checked against.
 async fn gather(
     store: &Store,
@@ -134,11 +155,14 @@ async fn gather(
     key: &str,
     new: &[u8],
 ) -> Result<Evidence, Problem> {
+    let own = current.map(|current| current.bytes);
     // Every head state tells of all channels, so the dataset's newest speaks for this one too.
     let newest = newest_pointer(store, dataset).await?;
     let old = match newest {
-        Some(newest) if newest.key != key => store.read(&newest.key).await?,
-        Some(_) | None => current,
+        Some(newest) if newest.key != key => {
+            store.read(&newest.key).await?.map(|newest| newest.bytes)
+        }
+        Some(_) | None => own.clone(),
     };
     let mut tiles = Vec::new();
     for tile in verify::tiles(new)? {
@@ -147,13 +171,13 @@ async fn gather(
         tiles.push((tile, verify::uploaded(&resource, stored.map(|stored| stored.bytes))?));
     }
     let trust_roots = trust_roots(store, dataset).await?;
-    Ok(Evidence { trust_roots, old: old.map(|old| old.bytes), tiles })
+    Ok(Evidence { trust_roots, old, own, tiles })
 }
 
 /// Checks that what a client asks for first is in the store: the manifest, and what stands
 /// right behind it.
 async fn check_objects(store: &Store, dataset: &Name, moved: &PointerMove) -> Result<(), Problem> {
-    let manifest = verify::manifest(dataset, moved);
+    let Some(manifest) = verify::manifest(dataset, moved) else { return Ok(()) };
     let stored = store.read(&manifest.resource.key()).await?.map(|stored| stored.bytes);
     for needed in verify::manifest_needs(dataset, moved, stored)? {
         let meta = store.head(&needed.resource.key()).await?;
@@ -163,7 +187,7 @@ async fn check_objects(store: &Store, dataset: &Name, moved: &PointerMove) -> Re
 }
 
 /// The dataset's trust roots from the first on, as far as they go without a gap.
-async fn trust_roots(store: &Store, dataset: &Name) -> Result<Vec<Vec<u8>>, Problem> {
+pub(crate) async fn trust_roots(store: &Store, dataset: &Name) -> Result<Vec<Vec<u8>>, Problem> {
     let mut roots = Vec::new();
     for version in verify::trust_root_versions() {
         let root = Resource::TrustRoot { dataset: dataset.clone(), version };
@@ -177,6 +201,14 @@ async fn trust_roots(store: &Store, dataset: &Name) -> Result<Vec<Vec<u8>>, Prob
 
 /// The dataset's newest pointer.
 async fn newest_pointer(store: &Store, dataset: &Name) -> Result<Option<StoredPointer>, Problem> {
+    Ok(pointer::newest(stored_pointers(store, dataset).await?))
+}
+
+/// The dataset's pointers, and where each stands.
+pub(crate) async fn stored_pointers(
+    store: &Store,
+    dataset: &Name,
+) -> Result<Vec<StoredPointer>, Problem> {
     let mut pointers = Vec::new();
     for (key, mark) in store.pointers(dataset).await? {
         let mark = match mark {
@@ -185,13 +217,22 @@ async fn newest_pointer(store: &Store, dataset: &Name) -> Result<Option<StoredPo
         };
         pointers.extend(mark.map(|mark| StoredPointer { key, mark }));
     }
-    Ok(pointer::newest(pointers))
+    Ok(pointers)
 }
 
 /// The size of the log that the dataset's newest pointer stands at; 0 before the first.
 pub(crate) async fn settled_size(store: &Store, dataset: &Name) -> Result<u64, Problem> {
     let newest = newest_pointer(store, dataset).await?;
     Ok(newest.map_or(0, |newest| newest.mark.log_size))
+}
+
+/// The size up to which tiles are there for good. A trust root with a new floor, which no pointer
+/// stands under yet, makes void what came after the floor.
+async fn lasting_size(store: &Store, dataset: &Name) -> Result<u64, Problem> {
+    let Some(newest) = newest_pointer(store, dataset).await? else { return Ok(0) };
+    let Some(stored) = store.read(&newest.key).await? else { return Ok(newest.mark.log_size) };
+    let roots = trust_roots(store, dataset).await?;
+    verify::lasting_size(dataset, &roots, &stored.bytes, newest.mark.log_size)
 }
 
 async fn write_tile(
@@ -208,7 +249,7 @@ async fn write_tile(
             None => overtaken(store, resource, &body).await,
         };
     };
-    let log_size = settled_size(store, dataset).await?;
+    let log_size = lasting_size(store, dataset).await?;
     match upload::tile_write(tile, log_size, &before.bytes, &body)? {
         TileWrite::AlreadyThere => Ok(upload::written(resource, false, &before.etag)),
         TileWrite::Replace => {
@@ -218,7 +259,7 @@ async fn write_tile(
             };
             // A pointer that moved over the tile meanwhile was checked against the bytes before:
             // they come back, and whoever replaced them hears that they are there for good.
-            let log_size = settled_size(store, dataset).await?;
+            let log_size = lasting_size(store, dataset).await?;
             if let Err(settled) = upload::check_open(tile, log_size) {
                 store.put(&key, before.bytes, &Swap::Replace { etag }, None).await?;
                 return Err(settled);

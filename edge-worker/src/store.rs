@@ -152,6 +152,26 @@ impl Store {
         Ok(object.map(|object| object.etag()))
     }
 
+    /// The datasets that the store holds anything of.
+    pub(crate) async fn datasets(&self) -> Result<Vec<Name>, StoreError> {
+        let mut datasets = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut list = self.bucket.list().delimiter("/");
+            if let Some(cursor) = cursor.take() {
+                list = list.cursor(cursor);
+            }
+            let page = list.execute().await.map_err(|error| failed("list", "", error))?;
+            let names = page.delimited_prefixes();
+            datasets
+                .extend(names.iter().filter_map(|name| Name::new(name.strip_suffix('/')?).ok()));
+            cursor = page.cursor().filter(|_| page.truncated());
+            if cursor.is_none() {
+                return Ok(datasets);
+            }
+        }
+    }
+
     /// The keys of the dataset's pointers, and where each stands as far as its metadata tell: an
     /// object that came into the bucket by other means than a move has none.
     pub(crate) async fn pointers(

@@ -27,6 +27,8 @@ pub struct Evidence {
     pub trust_roots: Vec<Vec<u8>>,
     /// The newest bootstrap of the dataset.
     pub old: Option<Vec<u8>>,
+    /// The channel's own.
+    pub own: Option<Vec<u8>>,
     /// The tiles at the end of the new log.
     pub tiles: Vec<(TileRef, Vec<u8>)>,
 }
@@ -99,15 +101,28 @@ pub fn check_move(
         channel,
         trust_roots: &evidence.trust_roots,
         old: evidence.old.as_deref(),
+        own: evidence.own.as_deref(),
         new,
         tiles: &evidence.tiles,
     };
     check_pointer_move(&request).map_err(|error| refused(&error))
 }
 
-/// The manifest that a move leads to.
-pub fn manifest(dataset: &Name, moved: &PointerMove) -> Needed {
-    Needed::new(dataset, ObjectKind::Manifest, &moved.manifest)
+/// The manifest that a move leads to; none where it ends the channel.
+pub fn manifest(dataset: &Name, moved: &PointerMove) -> Option<Needed> {
+    let channel = moved.channel.as_ref()?;
+    Some(Needed::new(dataset, ObjectKind::Manifest, &channel.manifest))
+}
+
+/// The size of the log that stands for good: that of the pointers, or a new floor below them.
+pub fn lasting_size(
+    dataset: &Name,
+    trust_roots: &[Vec<u8>],
+    newest: &[u8],
+    log_size: u64,
+) -> Result<u64, Problem> {
+    let void = append::void_from(dataset, trust_roots, newest).map_err(|error| refused(&error))?;
+    Ok(void.map_or(log_size, |floor| floor.min(log_size)))
 }
 
 /// What a client fetches right after the manifest: layouts' directories and dictionaries.
@@ -116,11 +131,13 @@ pub fn manifest_needs(
     moved: &PointerMove,
     stored: Option<Vec<u8>>,
 ) -> Result<Vec<Needed>, Problem> {
-    let needed = manifest(dataset, moved);
+    let (Some(needed), Some(channel)) = (manifest(dataset, moved), &moved.channel) else {
+        return Ok(Vec::new());
+    };
     let stored = uploaded(&needed.resource, stored)?;
     needed.check(Some(stored.len() as u64))?;
     let manifest = Manifest::parse(&stored).map_err(|error| refused(&error))?;
-    if manifest.dataset != *dataset || manifest.version != moved.version {
+    if manifest.dataset != *dataset || manifest.version != channel.version {
         return Err(refused(&TrustError::WrongManifest.into()));
     }
     let mut needs = Vec::new();
@@ -174,6 +191,12 @@ fn missing(resource: &Resource) -> Problem {
     Problem::new(ProblemCode::CheckFailed, detail).with_reason("edge/missing-object")
 }
 
-fn refused(error: &Error) -> Problem {
-    Problem::new(ProblemCode::CheckFailed, error.to_string()).with_reason(error.code())
+/// A check of the core's that failed, as the edge answers it.
+pub(crate) fn refused(error: &Error) -> Problem {
+    // What stands is better than what is offered: no fault of the bytes.
+    let code = match error {
+        Error::Trust(TrustError::OlderCosignatures { .. }) => ProblemCode::Conflict,
+        Error::Trust(_) | Error::Format(_) | Error::Misuse(_) => ProblemCode::CheckFailed,
+    };
+    Problem::new(code, error.to_string()).with_reason(error.code())
 }

@@ -18,6 +18,7 @@ fn check(release: &Release, old: Option<&Release>) -> Result<PointerMark, Proble
     let evidence = Evidence {
         trust_roots: vec![trust_root(1, ROOT, RELEASE, &[ROOT])],
         old: old.map(|old| old.bootstrap.clone()),
+        own: None,
         tiles: release.tiles.clone(),
     };
     let moved = verify::check_move(&name("alpha"), &name("stable"), &evidence, &release.bootstrap)?;

@@ -9,15 +9,18 @@ use alloc::vec::Vec;
 
 use super::accept::{Ground, Proven, Seen, check_size, ground};
 use super::log::{Frontier, root_of};
+use super::note::witness_time;
 use super::root::{TrustChain, follow, verify_trust_root};
 use super::tiles::{TILE_WIDTH, TileKind, TileRef, parse_entries, parse_hashes, tail_tiles};
+use crate::codec::at_most;
 use crate::error::{Error, FormatError, TrustError};
 use crate::format::bootstrap::Bootstrap;
-use crate::format::head::Head;
+use crate::format::head::{Channel, Head};
 use crate::format::note::Checkpoint;
 use crate::format::trust_root::{SignedTrustRoot, TrustRoot};
 use crate::hash;
-use crate::types::{LogHash, Name, ObjectRef, Version};
+use crate::limits::{MAX_BOOTSTRAP_LEN, MAX_TRUST_CHAIN};
+use crate::types::{LogHash, Name};
 
 /// What the edge knows when a pointer is to move.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct PointerRequest<'a> {
     /// The pointer before: the channel's own bootstrap, or for a new channel of a log that has
     /// entries the bootstrap of the dataset's newest checkpoint.
     pub old: Option<&'a [u8]>,
+    /// The channel's own bootstrap, where it has a pointer.
+    pub own: Option<&'a [u8]>,
     /// The bootstrap that the pointer shall move to.
     pub new: &'a [u8],
     /// The tiles that [`pointer_tiles`] names, as they are stored.
@@ -44,10 +49,9 @@ pub struct PointerMove {
     pub size: u64,
     /// The log's root.
     pub root: LogHash,
-    /// The channel's version.
-    pub version: Version,
-    /// The channel's manifest, which must be stored before the pointer moves.
-    pub manifest: ObjectRef,
+    /// What the channel stands at then; its manifest must be stored before the pointer moves.
+    /// `None` where the channel is withdrawn: only a pointer that stands can say so.
+    pub channel: Option<Channel>,
     /// The checkpoint: a signed note.
     pub checkpoint: Vec<u8>,
     /// The head state.
@@ -71,17 +75,14 @@ pub fn check_pointer_move(request: &PointerRequest<'_>) -> Result<PointerMove, E
     let new = Proven::check(&chain, checkpoint, head, inclusion)?;
     check_growth(&chain, request.old, &new)?;
     check_tail(&new, head, request.tiles)?;
-    let name = request.channel.as_str();
-    let channel = new.head.channel(name).cloned().ok_or(TrustError::NoSuchChannel)?;
+    let channel = new.head.channel(request.channel.as_str()).cloned();
+    match request.own {
+        Some(own) => check_cosignatures(&chain, own, &new)?,
+        None if channel.is_none() => return Err(TrustError::NoSuchChannel.into()),
+        None => {}
+    }
     let Seen { size, root } = new.seen();
-    Ok(PointerMove {
-        size,
-        root,
-        version: channel.version,
-        manifest: channel.manifest,
-        checkpoint: bootstrap.checkpoint,
-        head: new.head,
-    })
+    Ok(PointerMove { size, root, channel, checkpoint: bootstrap.checkpoint, head: new.head })
 }
 
 /// Checks a trust root before it is stored: the first one by itself, a later one against the one
@@ -150,6 +151,51 @@ fn check_growth(chain: &TrustChain, old: Option<&[u8]>, new: &Proven) -> Result<
         }
         _ => Ok(()),
     }
+}
+
+/// Where nothing but cosignatures changes, they do not get older: who holds an upload credential
+/// could else make fresh data look stale.
+fn check_cosignatures(chain: &TrustChain, own: &[u8], new: &Proven) -> Result<(), Error> {
+    let own = Checkpoint::parse(&Bootstrap::parse(own)?.checkpoint)?;
+    if own.body != new.verified.checkpoint.body {
+        return Ok(());
+    }
+    // Cosignatures that no longer count, under a newer trust root, are worth nothing.
+    let stands = witness_time(&chain.newest().witnesses, &own).unwrap_or(0);
+    let offered = new.verified.cosigned_s;
+    match offered < stands {
+        true => Err(TrustError::OlderCosignatures { offered, stands }.into()),
+        false => Ok(()),
+    }
+}
+
+/// The size from which on a new trust root's floor makes what is stored void, where it does:
+/// what stands there may be written anew. `newest` is the dataset's newest bootstrap.
+pub fn void_from(
+    dataset: &Name,
+    trust_roots: &[Vec<u8>],
+    newest: &[u8],
+) -> Result<Option<u64>, Error> {
+    let (first, later) = trust_roots.split_first().ok_or(TrustError::BadTrustChain)?;
+    let mut chain = TrustChain::embedded(first, dataset)?;
+    chain.extend(later)?;
+    let head = Head::parse(&Bootstrap::parse(newest)?.head)?;
+    Ok(chain.reset_since(head.trust_root_version).map(|reset| reset.to.size))
+}
+
+/// A bootstrap with a checkpoint that has newer cosignatures, and the trust roots that the edge
+/// holds by now; all else stays. It is checked as any other before a pointer moves to it.
+pub fn refreshed(
+    bootstrap: &[u8],
+    checkpoint: &Checkpoint,
+    trust_roots: &[Vec<u8>],
+) -> Result<Vec<u8>, Error> {
+    let mut bootstrap = Bootstrap::parse(bootstrap)?;
+    bootstrap.checkpoint = checkpoint.encode().into_bytes();
+    bootstrap.trust_chain = trust_roots[trust_roots.len().saturating_sub(MAX_TRUST_CHAIN)..].into();
+    let bytes = bootstrap.encode();
+    at_most("bootstrap", bytes.len() as u64, MAX_BOOTSTRAP_LEN as u64)?;
+    Ok(bytes)
 }
 
 /// The tiles at the log's end hold the head state last and, before it, what the inclusion proof

@@ -33,7 +33,7 @@ pub fn verify_checkpoint(root: &TrustRoot, note: &[u8]) -> Result<Checkpoint, Er
 /// Checks a signed note against a trust root, and reads its cosignatures' time.
 pub fn verify_note(root: &TrustRoot, note: &[u8]) -> Result<Verified, Error> {
     let checkpoint = verify_release(root, note)?;
-    let cosigned_s = check_witnesses(&root.witnesses, &checkpoint)?;
+    let cosigned_s = witness_time(&root.witnesses, &checkpoint)?;
     Ok(Verified { checkpoint, cosigned_s })
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn check_release(role: &Role, checkpoint: &Checkpoint) -> Result<(), 
 }
 
 /// The time that a quorum had reached: the quorum's last of the witnesses' newest times.
-fn check_witnesses(policy: &WitnessPolicy, checkpoint: &Checkpoint) -> Result<u64, Error> {
+pub(crate) fn witness_time(policy: &WitnessPolicy, checkpoint: &Checkpoint) -> Result<u64, Error> {
     let mut times: Vec<u64> = Vec::new();
     for witness in &policy.witnesses {
         let id = key_id(&witness.name, COSIGNATURE, &witness.key);

@@ -132,6 +132,10 @@ fn ask_one(
         match (status, text.parse::<u64>()) {
             (200, _) => return Ok(body),
             (409, Ok(stands)) if stands <= size && stands != from => from = stands,
+            (409, Ok(stands)) if stands == from => {
+                let message = format!("it cosigned another history of {stands} releases: a fork");
+                return Err(Failure::conflict(message));
+            }
             (409, Ok(stands)) if stands > size => {
                 let message = format!("it stands at {stands} releases already, this is {size}");
                 return Err(Failure::conflict(message));

@@ -1,11 +1,13 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::publisher::{TestLog, head, manifest, name, role, signed, trust_root};
+use super::publisher::{TestLog, head, manifest, name, role, seed, signed, trust_root};
 use crate::error::Error;
 use crate::format::head::{Channel, Head};
-use crate::format::trust_root::{Floor, TrustRoot};
+use crate::format::note::Checkpoint;
+use crate::format::trust_root::{Floor, TrustRoot, Witness, WitnessPolicy};
 use crate::trust::append::*;
+use crate::trust::sign::public_key;
 use crate::trust::tiles::{TileKind, TileRef};
 use crate::types::Version;
 
@@ -30,6 +32,7 @@ fn check_with(
         channel: &name("stable"),
         trust_roots: roots,
         old: old.map(|log| log.bootstrap.encode()).as_deref(),
+        own: None,
         new: &new.bootstrap.encode(),
         tiles,
     })
@@ -48,8 +51,8 @@ fn a_pointer_moves_by_one_entry_at_a_time() {
         let moved = check(&roots(), old.as_ref(), &log).expect("the next entry");
         assert_eq!(moved.size, version);
         assert_eq!(moved.root, log.frontier.root());
-        assert_eq!(moved.version, Version(version));
-        assert_eq!(moved.manifest, manifest(version));
+        let channel = moved.channel.expect("a channel");
+        assert_eq!((channel.version, channel.manifest), (Version(version), manifest(version)));
         assert_eq!(moved.checkpoint, log.bootstrap.checkpoint);
         old = Some(log.clone());
     }
@@ -225,4 +228,102 @@ fn trust_roots_are_stored_in_order_and_signed_by_old_and_new() {
     assert_eq!(trust_root_version(&first), Ok(1));
     let other = check_trust_root(&name("other"), None, &first);
     assert_eq!(code(other), "trust/wrong-dataset");
+}
+
+/// The channel's own pointer stands, too.
+fn check_own(roots: &[Vec<u8>], own: &TestLog, new: &TestLog) -> Result<PointerMove, Error> {
+    let bytes = new.bootstrap.encode();
+    let own = own.bootstrap.encode();
+    check_pointer_move(&PointerRequest {
+        dataset: &name("tokens"),
+        channel: &name("stable"),
+        trust_roots: roots,
+        old: Some(&own),
+        own: Some(&own),
+        new: &bytes,
+        tiles: &new.tiles(&pointer_tiles(&bytes)?),
+    })
+}
+
+fn watched_root(version: u64) -> TrustRoot {
+    let witness = |name: &str, byte| Witness { name: name.into(), key: public_key(&seed(byte)) };
+    let witnesses = vec![witness("w1", 21), witness("w2", 22), witness("w3", 23)];
+    TrustRoot { witnesses: WitnessPolicy { quorum: 2, witnesses }, ..trust_root(version) }
+}
+
+#[test]
+fn cosignatures_of_the_same_checkpoint_do_not_get_older() {
+    let roots = vec![signed(&watched_root(1), &[1])];
+    let cosigned = |times: [u64; 2]| {
+        let mut log = TestLog::of(3);
+        log.witnesses = vec![("w1".into(), 21, times[0]), ("w3".into(), 23, times[1])];
+        log.sign();
+        log
+    };
+    let stands = cosigned([1000, 2000]);
+    for (times, expected) in [
+        ([1000, 2000], "ok"),
+        ([1001, 3000], "ok"),
+        ([5000, 1000], "ok"),
+        ([999, 9000], "trust/older-cosignatures"),
+        ([2000, 500], "trust/older-cosignatures"),
+    ] {
+        assert_eq!(code(check_own(&roots, &stands, &cosigned(times))), expected, "{times:?}");
+    }
+    let mut one = stands.clone();
+    one.witnesses.pop();
+    one.sign();
+    assert_eq!(code(check_own(&roots, &stands, &one)), "trust/below-quorum");
+    // The next entry has times of its own.
+    let mut next = cosigned([10, 10]);
+    next.push(&head(4));
+    assert_eq!(code(check_own(&roots, &stands, &next)), "ok");
+}
+
+#[test]
+fn a_channel_ends_where_its_pointer_stands() {
+    let log = TestLog::of(3);
+    let mut ended = log.clone();
+    let mut without = head(3);
+    without.channels[0].name = name("beta");
+    ended.push(&without);
+    let moved = check_own(&roots(), &log, &ended).expect("it is withdrawn");
+    assert_eq!(moved.channel, None);
+    assert_eq!(code(check(&roots(), Some(&log), &ended)), "trust/no-such-channel");
+}
+
+#[test]
+fn what_a_new_floor_makes_void_may_be_written_anew() {
+    let log = TestLog::of(9);
+    let newest = log.bootstrap.encode();
+    let void = |roots: &[Vec<u8>]| void_from(&name("tokens"), roots, &newest);
+    assert_eq!(void(&roots()), Ok(None));
+    let plain = [roots(), vec![signed(&trust_root(2), &[1])]].concat();
+    assert_eq!(void(&plain), Ok(None));
+    let mut floored = trust_root(2);
+    let four = TestLog::of(4);
+    floored.floor =
+        Some(Floor { origin: floored.origin.clone(), size: 4, root: four.frontier.root() });
+    let floored = [roots(), vec![signed(&floored, &[1])]].concat();
+    assert_eq!(void(&floored), Ok(Some(4)));
+    let mut other = trust_root(2);
+    other.origin = "packice.example/tokens-2".into();
+    assert_eq!(void(&[roots(), vec![signed(&other, &[1])]].concat()), Ok(Some(0)));
+}
+
+#[test]
+fn a_refreshed_bootstrap_differs_in_its_checkpoint_alone() {
+    let roots = vec![signed(&watched_root(1), &[1])];
+    let mut log = TestLog::of(3);
+    log.witnesses = vec![("w1".into(), 21, 10), ("w2".into(), 22, 10)];
+    log.bootstrap.objects = vec![b"inlined".to_vec()];
+    log.sign();
+    let mut newer = log.clone();
+    newer.witnesses = vec![("w1".into(), 21, 70), ("w2".into(), 22, 80)];
+    newer.sign();
+    let checkpoint = Checkpoint::parse(&newer.bootstrap.checkpoint).expect("a checkpoint");
+    let bytes = refreshed(&log.bootstrap.encode(), &checkpoint, &roots).expect("it fits");
+    newer.bootstrap.trust_chain = roots.clone();
+    assert_eq!(bytes, newer.bootstrap.encode());
+    assert_eq!(code(check_own(&roots, &log, &newer)), "ok");
 }

@@ -1,0 +1,164 @@
+//! The cron: asks the witnesses again, so that a quiet data set stays fresh. Nothing is decided
+//! here; each data set is by itself, and what fails is logged and comes again the next time.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{Either, join_all, select};
+use packice_core::trust::tiles::TileRef;
+use packice_core::trust::witness::MAX_ANSWER_LEN;
+use packice_core::types::Name;
+use worker::{
+    AbortController, Delay, Env, Fetch, Method, Request, RequestInit, ScheduleContext,
+    ScheduledEvent, console_error, event,
+};
+
+use crate::log;
+use crate::pointer::{self, Swap};
+use crate::problem::{Problem, ProblemCode};
+use crate::publish::{stored_pointers, swap_pointer, trust_roots};
+use crate::refresh::{Ask, Next, Refresh, WitnessUrls};
+use crate::resource::{Resource, bootstrap_prefix};
+use crate::store::Store;
+use crate::verify;
+
+/// The variable that lists the witnesses.
+const WITNESSES: &str = "WITNESSES";
+/// How long one witness may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    let list = env.var(WITNESSES).map(|list| list.to_string()).unwrap_or_default();
+    let urls = WitnessUrls::parse(&list);
+    if urls.is_empty() {
+        return;
+    }
+    let Ok(store) = Store::open(&env) else { return };
+    let Ok(datasets) = store.datasets().await else { return };
+    for dataset in datasets {
+        if let Err(problem) = refresh(&store, &dataset, &urls).await {
+            say(&dataset, "refresh", &problem.detail);
+        }
+    }
+}
+
+/// Asks the witnesses about the newest checkpoint, and swaps the pointers that stand at it.
+async fn refresh(store: &Store, dataset: &Name, urls: &WitnessUrls) -> Result<(), Problem> {
+    let pointers = stored_pointers(store, dataset).await?;
+    let Some(newest) = pointer::newest(pointers.clone()) else { return Ok(()) };
+    let Some(stored) = store.read(&newest.key).await? else { return Ok(()) };
+    let roots = trust_roots(store, dataset).await?;
+    let planned = Refresh::plan(dataset, &roots, &stored.bytes, urls);
+    let Some(mut refresh) = planned.map_err(|error| verify::refused(&error))? else {
+        return Ok(());
+    };
+    ask_all(store, dataset, &mut refresh).await?;
+    let prefix = bootstrap_prefix(dataset);
+    for standing in pointers {
+        let Some(current) = store.read(&standing.key).await? else { continue };
+        let Some(channel) = standing.key.strip_prefix(&prefix) else { continue };
+        let (Ok(channel), true) = (Name::new(channel), refresh.concerns(&current.bytes)) else {
+            continue;
+        };
+        let new = refresh.apply(&current.bytes).map_err(|error| verify::refused(&error))?;
+        let Some(new) = new else { continue };
+        let swap = Swap::Replace { etag: current.etag.clone() };
+        match swap_pointer(store, (dataset, &channel), Some(current), &swap, new).await {
+            Ok(_) => {}
+            // A release came in between: it brought cosignatures of its own.
+            Err(problem) if problem.code == ProblemCode::PreconditionFailed => {}
+            Err(problem) => say(dataset, "swap", &problem.detail),
+        }
+    }
+    Ok(())
+}
+
+async fn ask_all(store: &Store, dataset: &Name, refresh: &mut Refresh) -> Result<(), Problem> {
+    let asks = refresh.asks.clone();
+    let request = refresh.request();
+    let answers = join_all(asks.iter().map(|ask| post(&ask.url, request.clone()))).await;
+    for (ask, answer) in asks.iter().zip(answers) {
+        let next = match answer {
+            Ok((status, body)) => refresh.answered(&ask.witness, status, &body),
+            Err(error) => Next::Refused(error.to_string()),
+        };
+        let next = match next {
+            Next::Prove { from, tiles } => {
+                let tiles = read_tiles(store, dataset, tiles).await?;
+                ask_again(refresh, ask, from, &tiles).await
+            }
+            Next::Taken | Next::Refused(_) => next,
+        };
+        match next {
+            Next::Taken => {}
+            Next::Prove { .. } => say(dataset, &ask.witness.name, "it moved while it was asked"),
+            Next::Refused(why) => say(dataset, &ask.witness.name, &why),
+        }
+    }
+    Ok(())
+}
+
+async fn ask_again(
+    refresh: &mut Refresh,
+    ask: &Ask,
+    from: u64,
+    tiles: &[(TileRef, Vec<u8>)],
+) -> Next {
+    let request = match refresh.request_from(from, tiles) {
+        Ok(request) => request,
+        Err(error) => return Next::Refused(error.to_string()),
+    };
+    match post(&ask.url, request).await {
+        Ok((status, body)) => refresh.answered(&ask.witness, status, &body),
+        Err(error) => Next::Refused(error.to_string()),
+    }
+}
+
+async fn read_tiles(
+    store: &Store,
+    dataset: &Name,
+    tiles: Vec<TileRef>,
+) -> Result<Vec<(TileRef, Vec<u8>)>, Problem> {
+    let mut read = Vec::new();
+    for tile in tiles {
+        let resource = Resource::Tile { dataset: dataset.clone(), tile };
+        let stored = store.read(&resource.key()).await?;
+        read.push((tile, verify::uploaded(&resource, stored.map(|stored| stored.bytes))?));
+    }
+    Ok(read)
+}
+
+/// Status and body, in bounded time and length.
+async fn post(url: &str, body: Vec<u8>) -> worker::Result<(u16, Vec<u8>)> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post);
+    init.with_body(Some(worker::js_sys::Uint8Array::from(body.as_slice()).into()));
+    let request = Request::new_with_init(url, &init)?;
+    let abort = AbortController::default();
+    let signal = abort.signal();
+    let fetch = Fetch::Request(request);
+    let answer = Box::pin(async {
+        let mut response = fetch.send_with_signal(&signal).await?;
+        let (status, mut body) = (response.status_code(), Vec::new());
+        let mut stream = response.stream()?;
+        while let Some(chunk) = stream.next().await {
+            body.extend_from_slice(&chunk?);
+            if body.len() > MAX_ANSWER_LEN {
+                return Err(worker::Error::from("its answer is too long"));
+            }
+        }
+        Ok((status, body))
+    });
+    match select(answer, Delay::from(PATIENCE)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => {
+            abort.abort();
+            Err(worker::Error::from("it does not answer in time"))
+        }
+    }
+}
+
+fn say(dataset: &Name, what: &str, why: &str) {
+    console_error!("{}", log::line("cron", what, dataset.as_str(), why));
+}
