@@ -94,6 +94,7 @@ fn a_pointer_waits_for_the_manifest_and_what_it_names() {
     let evidence = Evidence {
         trust_roots: vec![trust_root(1, ROOT, RELEASE, &[ROOT])],
         old: None,
+        own: None,
         tiles: first.tiles.clone(),
     };
     let (dataset, channel) = (name("alpha"), name("stable"));
