@@ -346,6 +346,7 @@ impl Parsers {
             channel: &channel,
             trust_roots: &self.roots,
             old: None,
+            own: None,
             new,
             tiles: &self.tiles,
         };
