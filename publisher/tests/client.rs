@@ -46,6 +46,41 @@ fn syncs_reads_and_verifies() {
 }
 
 #[test]
+fn a_proof_holds_without_edge_and_store_and_only_for_what_it_is_of() {
+    let (project, files) = signed_project(Project::new().with_dictionary(), &lines(4000), true);
+    let mirror = Mirror::start(files);
+    assert_success(&sync(&project, &[&mirror]));
+    drop(mirror);
+    let get = |key: &str, file: &str| {
+        let from = ["--source", "http://127.0.0.1:9"];
+        project.run(&[&["get", "tokens", key, "--proof", file], &from[..]].concat())
+    };
+    assert_success(&get("key-000123", "present.proof"));
+    assert!(assert_fails(&get("key", "absent.proof"), 7).contains("proven absent"));
+    std::fs::remove_dir_all(project.path(".packice/store")).expect("the store");
+
+    let present = project.json(&["verify-proof", "present.proof"]);
+    assert_eq!((&present["state"], &present["key"]), (&json!("present"), &json!("key-000123")));
+    assert!(present["value"].as_str().expect("text").contains("\"n\":123"));
+    assert_eq!((&present["version"], &present["log_size"]), (&json!(1), &json!(1)));
+    assert_eq!(present["freshness"]["level"], json!("unknown"), "no witness tells the time");
+    let absent = project.json(&["verify-proof", "absent.proof", "--key", "key"]);
+    assert_eq!((&absent["state"], absent.get("value")), (&json!("absent"), None));
+
+    let other = ["verify-proof", "present.proof", "--key", "key-000124"];
+    assert!(assert_fails(&project.run(&other), 4).contains("the proof is of 'key-000123'"));
+    let other = ["verify-proof", "present.proof", "--collection", "others"];
+    assert!(assert_fails(&project.run(&other), 4).contains("in tokens"));
+    let other = ["verify-proof", "present.proof", "--channel", "beta"];
+    assert!(assert_fails(&project.run(&other), 4).contains("no such channel"));
+    let mut bytes = std::fs::read(project.path("present.proof")).expect("the proof");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(project.path("flipped.proof"), bytes).expect("written");
+    assert_fails(&project.run(&["verify-proof", "flipped.proof"]), 4);
+}
+
+#[test]
 fn a_seed_restores_without_a_network_and_a_damaged_one_only_costs_requests() {
     let (project, files) = signed_project(Project::new().with_dictionary(), &lines(4000), true);
     let mirror = Mirror::start(files);

@@ -419,6 +419,11 @@ describe('the client in Chromium', { concurrency: false }, () => {
     await dataset.close();
     const proven = await verifyProof(full, { dataset: 'client-test', trust });
     assert.equal(Buffer.from(proven.value).toString(), VALUE);
+    const check = (bytes, more) =>
+      verifyProof(bytes, { dataset: 'client-test', trust, ...more });
+    await assert.rejects(check(full, { now: NaN }), { code: 'misuse/now' });
+    await assert.rejects(check(new Uint8Array(8e6)), { code: 'format/too-large' });
+    await assert.rejects(check('text'), { code: 'misuse/proof' });
     full[full.length >> 1] ^= 1;
     const bad = verifyProof(full, { dataset: 'client-test', trust });
     await assert.rejects(bad, { name: 'PackiceError' });

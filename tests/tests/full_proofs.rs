@@ -2,6 +2,7 @@
 
 use packice_core::error::Error;
 use packice_core::format::leaf;
+use packice_core::limits::MAX_FULL_PROOF_LEN;
 use packice_core::tree::proof::Proof;
 use packice_core::trust::freshness::Level;
 use packice_core::trust::proof::{FullProof, Statement, verify_full};
@@ -40,6 +41,14 @@ fn a_full_proof_holds_with_nothing_but_the_trust_root() {
         assert_eq!(proven.version.to_string(), fields["version"], "{title}");
         assert_eq!(proven.trust.cosigned_s().to_string(), fields["cosigned_s"], "{title}");
     }
+}
+
+#[test]
+fn the_bound_is_the_one_that_others_are_told() {
+    // docs/spec/proof.md, and MAX_PROOF of wasm-client/js/open.ts.
+    assert_eq!(MAX_FULL_PROOF_LEN, 7_704_062);
+    let long = verify(&vec![0; MAX_FULL_PROOF_LEN + 1]);
+    assert_eq!(code(long), "format/too-large");
 }
 
 #[test]

@@ -12,6 +12,9 @@ import type {
   WorkerLike,
 } from "./types.js";
 
+/** Longest full proof, in bytes: what the core takes. */
+const MAX_PROOF = 7_704_062;
+
 /** The module that serves requests in place. */
 export type HostModule = Pick<typeof import("./host.js"), "serve">;
 
@@ -43,6 +46,11 @@ export async function verifyProofWith(
 ): Promise<ProvenRecord> {
   if (!(proof instanceof Uint8Array)) {
     throw new PackiceError("misuse/proof", "a proof is a Uint8Array: the `full` of a Proof");
+  }
+  // Others made it: what is too long is not even copied.
+  if (proof.length > MAX_PROOF) {
+    const message = `the proof has ${proof.length} bytes, the most is ${MAX_PROOF}`;
+    throw new PackiceError("format/too-large", message);
   }
   const args = { proof, options: checkOptions(options) };
   return once(host, (caller) => caller.call("verifyProof", args));

@@ -33,6 +33,7 @@ export function checkOptions(options: VerifyOptions): CheckOptions {
   const { dataset, channel = "stable", now = Date.now() } = options;
   checkName("dataset", dataset);
   checkName("channel", channel);
+  if (!(now >= 0)) throw misuse("now", "it is a time in milliseconds, as Date.now() gives it");
   const trust = trustBytes(options.trust);
   return { dataset, channel, trust, now, wasmUrl: wasmUrl(options.wasmUrl) };
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::trust_args::{
-    KeysArgs, LogArgs, PassphraseArgs, PromoteArgs, RootArgs, SignArgs, WithdrawArgs, WitnessArgs,
+    KeysArgs, LogArgs, PassphraseArgs, PromoteArgs, RootArgs, SignArgs, VerifyProofArgs,
+    WithdrawArgs, WitnessArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -62,6 +63,8 @@ pub enum Verb {
     Verify(VerifyArgs),
     /// Measure leaf size, frame size and dictionary on the inputs, and suggest some
     Tune(TuneArgs),
+    /// Check a record's proof with nothing but the trust root
+    VerifyProof(VerifyProofArgs),
     /// Copy the newest release into a folder that any static host can serve
     Export(ExportArgs),
     /// Make keys, show them, and give their public part away
@@ -307,6 +310,7 @@ pub struct SeedArgs {
 Examples:
   packice get tokens 101/So11111111111111111111111111111111111111112
   packice get tokens 0x00ff --hex --json
+  packice get tokens 101/So11111111111111111111111111111111111111112 --proof so11.proof
 The value goes to stdout as it is. A key that is proven absent ends with exit code 7.")]
 pub struct GetArgs {
     /// The collection
@@ -316,6 +320,9 @@ pub struct GetArgs {
     /// The key is hexadecimal
     #[arg(long)]
     pub hex: bool,
+    /// Write a proof of the answer, for `packice verify-proof` and for others
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
     /// Where from, and where to
     #[command(flatten)]
     pub client: ClientArgs,

@@ -8,6 +8,7 @@ mod init;
 mod inspect;
 mod keys;
 mod log;
+mod proof;
 mod publish;
 mod read;
 mod release;
@@ -52,6 +53,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Verb::Get(args) => read::get(cli, args, ui),
         Verb::Range(args) => read::range(cli, args, ui),
         Verb::Verify(args) => verify::run(cli, args, ui),
+        Verb::VerifyProof(args) => proof::verify(cli, args, ui),
         Verb::Export(args) => export::run(cli, args, ui),
         Verb::Tune(args) => tune::run(cli, args, ui),
         Verb::Inspect(args) => inspect::run(cli, args, ui),

@@ -18,7 +18,10 @@ pub(super) fn get(cli: &Cli, args: &GetArgs, ui: Ui) -> Result<()> {
     let session = Session::new(cli, &args.client)?;
     let key = key_bytes(&args.key, args.hex)?;
     let mut host = session.host()?;
-    let answer = host.get(&args.collection, &key);
+    let answer = match &args.proof {
+        Some(file) => super::proof::prove(&mut host, args, &key, file, ui),
+        None => host.get(&args.collection, &key),
+    };
     let damaged = damaged_json(&host);
     let shown = |state: &str, version: Version, value: Option<&[u8]>| {
         let mut json = json!({ "state": state, "version": version.0, "damaged": damaged });

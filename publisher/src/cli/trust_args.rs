@@ -422,3 +422,31 @@ pub struct RootChangeArgs {
     #[arg(long, value_name = "SPAN")]
     pub expired_after: Option<String>,
 }
+
+/// Options of `verify-proof`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice verify-proof so11.proof
+  packice verify-proof so11.proof --trust root.bin --collection tokens --key 101/So111…
+It needs no edge and no store. A proof that a key is absent holds as well, and ends with exit code 0.
+Without --collection and --key, compare what it says that it is of with what you asked for.")]
+pub struct VerifyProofArgs {
+    /// The proof: what `packice get --proof` wrote, or `full` of the npm package's `proof()`
+    pub file: PathBuf,
+    /// The trust root, binary or base64 [default: the project's]
+    #[arg(long, value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+    /// The release channel [default: the configured one, or stable]
+    #[arg(long)]
+    pub channel: Option<String>,
+    /// The collection that it must be of
+    #[arg(long)]
+    pub collection: Option<String>,
+    /// The key that it must be of
+    #[arg(long)]
+    pub key: Option<String>,
+    /// The key is hexadecimal
+    #[arg(long, requires = "key")]
+    pub hex: bool,
+}

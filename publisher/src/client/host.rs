@@ -125,6 +125,12 @@ impl Host {
         self.read(|read| Command::Get { read, collection, key })
     }
 
+    /// Proves that a key is present or absent.
+    pub fn prove(&mut self, collection: &str, key: &[u8]) -> Result<Answer> {
+        let (collection, key) = (collection.to_owned(), key.to_vec());
+        self.read(|read| Command::Prove { read, collection, key })
+    }
+
     /// Reads a page of a range.
     pub fn range(&mut self, range: RangeQuery) -> Result<Answer> {
         self.read(|read| Command::Range { read, range })
