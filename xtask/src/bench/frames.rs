@@ -156,7 +156,7 @@ fn table(points: &[Point]) -> String {
             text.push_str(&format!(" {} KiB |", bytes.div_ceil(1024)));
         }
         for (_, us) in &point.reads {
-            text.push_str(&format!(" {}.{} ms |", us / 1000, us % 1000 / 100));
+            text.push_str(&format!(" {}.{:02} ms |", us / 1000, us % 1000 / 10));
         }
         text.push('\n');
     }
