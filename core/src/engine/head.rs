@@ -15,6 +15,7 @@ use crate::map::Map;
 use crate::plan::queue::Class;
 use crate::plan::sources::{Severity, SourceId};
 use crate::trust::accept::{Accepted, Offer, Pending as PendingProof, Seen};
+use crate::trust::freshness::Level;
 use crate::trust::manifest::verify_manifest;
 use crate::trust::tiles::TileRef;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
@@ -60,6 +61,7 @@ impl Engine {
         }
         let what = if holds { What::Checkpoint } else { What::Bootstrap };
         self.head = HeadTask::Asking;
+        self.stands_still = false;
         self.net.queue.push(class, Job::new(what));
     }
 
@@ -74,8 +76,7 @@ impl Engine {
                     return Ok(());
                 }
                 Ok(Offer::Unchanged | Offer::NeedsConsistency { .. }) => {
-                    self.head_done();
-                    return Ok(());
+                    return self.nothing_newer();
                 }
                 // Signed under a newer trust root, or by nobody: the bootstrap tells which.
                 Err(_) => {}
@@ -101,7 +102,7 @@ impl Engine {
             Offer::Unchanged if self.is_seed(source) => self.seed_head_over(),
             Offer::Unchanged => {
                 self.take_inline(bootstrap);
-                self.head_done();
+                return self.nothing_newer();
             }
             Offer::Accepted(accepted) => {
                 self.take_inline(bootstrap);
@@ -118,6 +119,20 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// A source has nothing newer, which ends the search. Where what is held is old by the
+    /// witnesses' time the others are asked too: a mirror that stands still must not hide what they
+    /// have.
+    fn nothing_newer(&mut self) -> Result<(), Fault> {
+        let alone = self.sources.len() <= 1 + usize::from(self.seed.is_some());
+        if alone || self.freshness.level < Level::Stale {
+            self.head_done();
+            return Ok(());
+        }
+        self.stands_still = true;
+        let detail = String::from("nothing newer than what is stale");
+        Err(Fault { code: "peer/stale", severity: Severity::Missing, detail })
     }
 
     fn take_inline(&mut self, bootstrap: Bootstrap) {
@@ -249,7 +264,7 @@ impl Engine {
         self.directories.contains(name)
     }
 
-    fn head_done(&mut self) {
+    pub(super) fn head_done(&mut self) {
         self.head = HeadTask::Idle;
         // The seed says nothing of what is newest.
         self.head_checked = !core::mem::take(&mut self.head_in_seed);

@@ -106,6 +106,8 @@ pub struct Engine {
     /// Whether a head search brought a new target since a part of the old one was lost.
     target_renewed: bool,
     proof_source: Option<io::SourceId>,
+    /// Whether a source said during the head search that what is held, stale, is the newest.
+    stands_still: bool,
     /// Whether the head under way is the seed's.
     head_in_seed: bool,
     /// Why the network gave no head, while the seed is asked for one.
@@ -163,6 +165,7 @@ impl Engine {
             head_checked: false,
             target_renewed: false,
             proof_source: None,
+            stands_still: false,
             head_in_seed: false,
             network_failure: None,
             directories: Set::new(),

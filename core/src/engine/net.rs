@@ -486,6 +486,8 @@ impl Engine {
         match job.what {
             What::SeedHead { .. } => {}
             What::Blob(spec) => self.blob_failed(spec.name(), failure),
+            // Somebody answered: there is nothing newer to be had.
+            What::Checkpoint | What::Bootstrap if self.stands_still => self.head_done(),
             What::Checkpoint | What::Bootstrap | What::Tile(_) => self.head_failed(failure),
             What::Bundle(job) => {
                 self.unseat_riders(&job.object.name);

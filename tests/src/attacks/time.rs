@@ -44,9 +44,19 @@ pub(super) fn all() -> Vec<Row> {
         forge.release(3);
         (second, forge.files())
     };
+    let newer = {
+        let mut forge = aging(DAYS);
+        forge.cosigners = cosigners([Some(LONG_AGO), Some(LONG_AGO), None]);
+        forge.release(1);
+        forge.release(2);
+        forge.cosigners = cosigners([Some(FAR_AHEAD), Some(FAR_AHEAD), None]);
+        forge.release(3);
+        forge.files()
+    };
     let (second, third) = third([Some(FAR_AHEAD), Some(FAR_AHEAD), None]);
     vec![
         ("freeze-of-the-network", old().set("cosigned-again", young())),
+        ("freeze-among-good-mirrors", old().set("cosigned-again", young()).set("newer", newer)),
         ("clock-far-ahead-of-the-witnesses", old().set("cosigned-again", young())),
         (
             "clock-set-back",
