@@ -15,6 +15,7 @@ import { startBrowser } from '../harness/browser.mjs';
 import { listen } from '../harness/child.mjs';
 import { records } from '../harness/client.mjs';
 import { freePort, startEdge } from '../harness/edge.mjs';
+import { loadApi } from '../harness/openapi.mjs';
 import { NPM, PACKICE, tokenHashes } from '../harness/project.mjs';
 import { close, startStatic } from '../harness/static.mjs';
 
@@ -24,6 +25,7 @@ const PASSPHRASE = 'a passphrase of the offline root';
 const LIST = records(300, 60);
 const KEY = LIST[7][0];
 const PAGE = '<!doctype html><title>story</title>';
+const api = await loadApi();
 
 let edge;
 let dir;
@@ -136,9 +138,15 @@ const checkpoint = async () => (await now('checkpoint')).bytes.toString();
 /** Asks the edge to move the pointer, with the upload token. */
 async function move(bytes, etag) {
   const headers = { authorization: `Bearer ${TOKEN}`, 'if-match': etag };
-  const url = `${edge.url}/v1/${DATASET}/bootstrap/stable`;
-  const response = await fetch(url, { method: 'PUT', headers, body: bytes });
-  return { status: response.status, ...JSON.parse((await response.text()) || '{}') };
+  const path = `/v1/${DATASET}/bootstrap/stable`;
+  const response = await fetch(`${edge.url}${path}`, { method: 'PUT', headers, body: bytes });
+  const { status } = response;
+  const body = Buffer.from(await response.arrayBuffer());
+  const reply = { status, headers: Object.fromEntries(response.headers), body };
+  const judged = api.judge('PUT', path, reply);
+  const which = `PUT /v1/{dataset}/bootstrap/{channel} ${status}`;
+  assert.deepEqual(judged, { which, faults: [] }, 'docs/spec/openapi.yaml lists it');
+  return { status, ...JSON.parse(body.toString() || '{}') };
 }
 
 /** Synchronises the wallet in Chromium and looks the key up; `code` where it is refused. */
