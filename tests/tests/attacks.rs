@@ -115,7 +115,7 @@ fn move_pointer(fixture: &Fixture, step: &EdgeMove) -> Option<String> {
         channel: &channel(),
         trust_roots: &[fixture.objects.roots["root"].clone()],
         old: old.as_deref(),
-        own: None,
+        own: old.as_deref(),
         new: &new,
         tiles: &tiles,
     });
