@@ -43,10 +43,11 @@ async function putBack(database) {
   return putRows(database, [...gone, ...first.get(database)]);
 }
 
-/** The rows but the state: key, and hash of the bytes. */
+/** The rows but the state and the audit's note: key, and hash of the bytes. */
 async function hashes(database) {
   const found = await rows(database);
   found.delete('state');
+  found.delete('audit');
   return [...found].map(([key, bytes]) => [key, blake3(bytes)]);
 }
 

@@ -74,6 +74,8 @@ pub enum Kind {
     TrustState,
     /// The state row of a store, as an engine opens it.
     EngineState,
+    /// The audit row of a store, as an engine opens it.
+    AuditRow,
 }
 
 /// A vector of a file in tests/vectors.
@@ -87,7 +89,7 @@ pub struct Frozen {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Leaf,
         Self::Node,
         Self::Frame,
@@ -110,6 +112,7 @@ impl Kind {
         Self::SeedHead,
         Self::TrustState,
         Self::EngineState,
+        Self::AuditRow,
     ];
 
     /// The vectors that it takes: their file, and the names of those that it takes alone.
@@ -135,6 +138,7 @@ impl Kind {
             Self::SeedHead => ("seed", &[]),
             Self::TrustState => ("trust-state", &[]),
             Self::EngineState => ("engine-state", &[]),
+            Self::AuditRow => ("audit-row", &[]),
         }
     }
 
@@ -203,6 +207,7 @@ pub struct Parsers {
     tiles: Vec<(TileRef, Vec<u8>)>,
     frame: (u64, Child),
     small_len: u64,
+    state: Vec<u8>,
     tree: TreeInfo,
     proven: Vec<BTreeMap<String, String>>,
 }
@@ -234,6 +239,7 @@ impl Parsers {
             tiles: vec![tile("hashes"), tile("entries")],
             frame: (plain_len("with-dictionary"), node.children[0].clone()),
             small_len: plain_len("small"),
+            state: frozen("engine-state")["committed"].bytes.clone(),
             tree: manifest.collection("tokens").expect("the collection").tree,
             proven: frozen("full-proof").into_values().map(|vector| vector.fields).collect(),
         }
@@ -306,7 +312,10 @@ impl Parsers {
                 }
                 written
             }
-            Kind::EngineState => return self.open_engine(bytes).map(|()| None),
+            Kind::EngineState => return self.open_engine(bytes, None).map(|()| None),
+            Kind::AuditRow => {
+                return self.open_engine(&self.state, Some(bytes)).map(|()| None);
+            }
         };
         Ok(Some(written))
     }
@@ -356,7 +365,7 @@ impl Parsers {
     }
 
     /// Opens an engine on a state row, and reads a key without any source.
-    fn open_engine(&self, row: &[u8]) -> Result<(), Error> {
+    fn open_engine(&self, row: &[u8], audit: Option<&[u8]>) -> Result<(), Error> {
         let config = EngineConfig {
             dataset: self.dataset.clone(),
             channel: Name::new("stable")?,
@@ -364,13 +373,13 @@ impl Parsers {
         };
         let mut engine = Engine::new(config, 1)?;
         let mut damaged = false;
-        let mut rows = vec![Some(row.to_vec())];
+        let mut rows = vec![Some(row.to_vec()), audit.map(<[u8]>::to_vec)];
         let (read, collection) = (ReadId(1), String::from("tokens"));
         let get = Command::Get { read, collection, key: b"token/001234".to_vec() };
-        let mut commands = vec![get];
+        let mut inputs = vec![Input::Idle, Input::Command(Command::Status), Input::Command(get)];
         loop {
             let input = match engine.poll_output() {
-                Output::Load { request, keys } if keys == [StoreKey::State] => {
+                Output::Load { request, keys } if keys.contains(&StoreKey::State) => {
                     Input::Loaded { request, rows: std::mem::take(&mut rows) }
                 }
                 Output::Load { request, keys } => {
@@ -386,8 +395,8 @@ impl Parsers {
                     engine.work(1 << 20, Millis(0));
                     continue;
                 }
-                Output::Wait { .. } => match commands.pop() {
-                    Some(command) => Input::Command(command),
+                Output::Wait { .. } => match inputs.pop() {
+                    Some(input) => input,
                     None => break,
                 },
                 Output::Event(_) | Output::Answer { .. } | Output::SyncEnded { .. } => continue,

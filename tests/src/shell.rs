@@ -123,6 +123,8 @@ pub struct Shell {
     pub syncs: Vec<Result<SyncReport, Failure>>,
     /// The most bytes of rows that were asked of the store and had not come, at any time.
     pub load_bytes_max: usize,
+    /// The rows that were asked for so far.
+    pub loaded: Vec<StoreKey>,
     /// Transactions so far.
     pub transactions: u64,
     /// What the next transactions fail with.
@@ -167,6 +169,7 @@ impl Shell {
             events: Vec::new(),
             syncs: Vec::new(),
             load_bytes_max: 0,
+            loaded: Vec::new(),
             transactions: 0,
             store_fails: None,
             piece: 1000,
@@ -252,6 +255,7 @@ impl Shell {
                 self.feed(Input::FetchFailed { request, failure: FetchFailure::Cancelled });
             }
             Output::Load { request, keys } => {
+                self.loaded.extend(&keys);
                 let rows = keys.iter().map(|key| self.store.get(key).cloned()).collect();
                 self.feed(Input::Loaded { request, rows });
                 let rows_of = |input: &Input| match input {
@@ -262,7 +266,7 @@ impl Shell {
                 self.load_bytes_max = self.load_bytes_max.max(open);
             }
             Output::List { request } => {
-                let keys = self.store.keys().copied().filter(|key| *key != StoreKey::State);
+                let keys = self.store.keys().copied().filter(|key| key.name().is_some());
                 let keys = keys.collect();
                 self.feed(Input::Listed { request, keys });
             }

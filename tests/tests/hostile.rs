@@ -140,5 +140,5 @@ attacks! {
     releases: SeedHead Manifest Head HashTile EntriesTile TilePath Checkpoint;
     trust: TrustRoot Bootstrap Pointer TrustState;
     full_proofs: FullProof;
-    state_rows: EngineState;
+    state_rows: EngineState AuditRow;
 }

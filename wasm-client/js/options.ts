@@ -26,6 +26,7 @@ export function hostOptions(options: OpenOptions): HostOptions {
     memory: options.store === "memory" || typeof indexedDB === "undefined",
     wasmUrl: wasmUrl(options.wasmUrl),
     seed: seedFile(options.seed),
+    audit: options.audit !== "off",
   };
 }
 

@@ -16,6 +16,8 @@ export interface HostOptions {
   refuseExpired: boolean;
   /** The seed's file, or where it is. */
   seed: Blob | string | undefined;
+  /** Whether idle time is spent on the audit. */
+  audit: boolean;
   wasmUrl: string | undefined;
 }
 

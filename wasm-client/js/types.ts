@@ -35,6 +35,12 @@ export interface OpenOptions {
    * them for what it holds, and opened only when something is missing here.
    */
   seed?: string | URL | Uint8Array | BlobLike;
+  /**
+   * `"idle"` (the default): what a sync stored is decoded in idle time and compared with the signed
+   * root; `status().audited` says so, and a `mismatch` event names what does not hold. Reads are
+   * verified in any case; this finds a lie before somebody asks for it. `"off"` leaves it.
+   */
+  audit?: "idle" | "off";
   /** The release channel; `"stable"` when left out. */
   channel?: string;
   /**
@@ -172,6 +178,9 @@ export interface Status {
   version: number | null;
   /** True once every object of that version is stored and committed. */
   stored: boolean;
+  /** True once all that is stored was decoded and is what the signed roots say. */
+  audited: boolean;
+  audit: AuditProgress;
   /** How old that version is. */
   freshness: Freshness;
   collections: CollectionStatus[];
@@ -181,6 +190,23 @@ export interface Status {
   requests: number;
   /** Size of the wasm memory now; it never shrinks, so this is its peak too. */
   wasmMemoryBytes: number;
+}
+
+/** A verified object that does not lead to the signed root: the publisher's own fault. */
+export interface Mismatch {
+  collection: string;
+  /** The object's path under `/v1/{dataset}/`. */
+  object: string;
+  /** Which of a bundle's frames; null for another object. */
+  frame: number | null;
+}
+
+/** How far the audit is. */
+export interface AuditProgress {
+  bundlesDone: number;
+  bundlesTotal: number;
+  /** What was found, by the audit or by a read: the first places of each collection. */
+  mismatches: Mismatch[];
 }
 
 export interface SourceStatus {
@@ -232,7 +258,9 @@ export interface Events {
   /** A row of the local database is not what its name says; it counts as missing. */
   damaged: { object: string };
   /** What the publisher signed does not lead to the root it signed: the publisher's own fault. */
-  mismatch: { collection: string };
+  mismatch: Mismatch;
+  /** The audit went on by a bundle. */
+  audit: AuditProgress;
 }
 
 /** One data set, open. Every rejection is a `PackiceError`. */

@@ -21,7 +21,7 @@ use js_sys::{Function, Promise};
 use packice_core::engine::Engine;
 use packice_core::engine::io::{
     Command, Event, Failure, Input, Output, ReadId, RequestId, SourceId, StoreBatch, StoreKey,
-    Target,
+    Target, WaitReason,
 };
 use packice_core::map::Map;
 use packice_core::types::Millis;
@@ -42,6 +42,9 @@ const MAX_RESTARTS: u32 = 16;
 
 /// How many bytes' worth of hashing the engine does before a read may interrupt it: about 1 ms.
 const WORK_BUDGET: usize = 1 << 20;
+
+/// How long nothing is asked of the engine before it audits the next bundle.
+const AUDIT_PAUSE_MS: u32 = 50;
 
 /// The seed's name in events.
 const SEED: &str = "seed";
@@ -199,6 +202,9 @@ impl Host {
             let output = self.engine.borrow_mut().poll_output();
             match output {
                 Output::Work => return self.work(),
+                Output::Wait { why: WaitReason::Audit, .. } if self.options.audit => {
+                    return self.wait_idle();
+                }
                 Output::Wait { until, why: _ } => return self.wait(until),
                 Output::Fetch { request, source, target, max_bytes, deadline } => {
                     self.fetch(request, source, &target, max_bytes, deadline);
@@ -233,6 +239,17 @@ impl Host {
             host.working.set(false);
             host.step(Step::Work);
         });
+    }
+
+    /// Lets the engine audit a bundle when nothing came for a while.
+    fn wait_idle(self: &Rc<Self>) {
+        let (host, era) = (Rc::clone(self), self.era.get());
+        let idle = async move {
+            platform::idle().await;
+            host.complete(era, Input::Idle);
+        };
+        let timer = Timeout::new(AUDIT_PAUSE_MS, move || spawn_local(idle));
+        self.timer.replace(Some(timer));
     }
 
     /// Only the newest wait counts: the timer of the one before is taken back.

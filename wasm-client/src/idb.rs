@@ -245,7 +245,7 @@ fn place(
     transaction: &IdbTransaction,
     key: &StoreKey,
 ) -> Result<(IdbObjectStore, IdbKeyRange), StoreError> {
-    let name = if *key == StoreKey::State { STATE } else { OBJECTS };
+    let name = if key.name().is_none() { STATE } else { OBJECTS };
     let text = key_text(key);
     let (first, last) = (JsValue::from_str(&text), JsValue::from_str(&rows::last_row_key(&text)));
     let range = IdbKeyRange::bound(&first, &last).map_err(|e| store_error(&e))?;
@@ -266,8 +266,8 @@ fn issue(transaction: &IdbTransaction, batch: &StoreBatch) -> Result<(), StoreEr
     }
     for (key, bytes) in &batch.puts {
         let (store, range) = place(transaction, key)?;
-        // The state changes its length: no part of an older one may stay behind it.
-        if *key == StoreKey::State {
+        // The state changes its length, as does the audit: no part of an older one may stay.
+        if key.name().is_none() {
             store.delete(&range).map_err(|e| store_error(&e))?;
         }
         let text = key_text(key);

@@ -18,7 +18,7 @@ impl Memory {
     }
 
     pub(crate) fn list(&self) -> Vec<StoreKey> {
-        self.rows.borrow().keys().filter(|key| **key != StoreKey::State).copied().collect()
+        self.rows.borrow().keys().filter(|key| key.name().is_some()).copied().collect()
     }
 
     pub(crate) fn write(&self, batch: &StoreBatch) {

@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) database: String,
     /// Reads a range of the seed's file, where there is one.
     pub(crate) seed: Option<Function>,
+    /// Whether idle time is spent on the audit.
+    pub(crate) audit: bool,
     /// Whether nothing is to be kept on disk.
     pub(crate) memory: bool,
     /// Whether reads are refused while what would serve them is expired.
@@ -80,6 +82,7 @@ impl Options {
             trust: bytes(options, "trust")?,
             database: text(options, "database")?,
             seed: field(options, "readSeed").dyn_into().ok(),
+            audit: field(options, "audit").is_truthy(),
             memory: field(options, "memory").is_truthy(),
             refuse_expired: field(options, "refuseExpired").is_truthy(),
         })

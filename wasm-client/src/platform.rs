@@ -57,3 +57,15 @@ pub(crate) async fn next_turn() {
     // An open port keeps Node from ending.
     channel.port1().close();
 }
+
+/// Waits until a window has nothing else to do; workers have no such call, and nothing to draw.
+pub(crate) async fn idle() {
+    let Ok(call) = Reflect::get(&js_sys::global(), &"requestIdleCallback".into()) else { return };
+    let Ok(call) = call.dyn_into::<Function>() else { return };
+    let idle = Promise::new(&mut |resolve: Function, _reject: Function| {
+        if call.call1(&JsValue::UNDEFINED, &resolve).is_err() {
+            let _ = resolve.call0(&JsValue::UNDEFINED);
+        }
+    });
+    let _ = JsFuture::from(idle).await;
+}

@@ -4,8 +4,8 @@
 
 use js_sys::{Uint8Array, Uint32Array};
 use packice_core::engine::io::{
-    Answer, BundleState, CollectionStatus, Event, Phase, Progress, SourceState, SourceStatus,
-    Status, SyncReport, UnknownReason,
+    Answer, AuditStatus, BundleState, CollectionStatus, Event, Mismatch, Phase, Progress,
+    SourceState, SourceStatus, Status, SyncReport, UnknownReason,
 };
 use packice_core::hash;
 use packice_core::tree::proof::Proof;
@@ -148,13 +148,27 @@ pub(crate) fn event(event: &Event) -> Option<(&'static str, JsValue)> {
                 .with("detail", detail.as_str()),
         ),
         Event::Damaged { key } => ("damaged", Record::new().with("object", key_text(key).as_str())),
-        Event::LayoutMismatch { collection } => {
-            ("mismatch", Record::new().with("collection", collection.as_str()))
-        }
+        Event::LayoutMismatch(found) => ("mismatch", mismatch(found)),
+        Event::Audit(done) => ("audit", audit(done)),
         Event::Freshness(now) => ("freshness", freshness(now)),
         Event::Status(_) => return None,
     };
     Some((name, data.into()))
+}
+
+fn mismatch(mismatch: &Mismatch) -> Record {
+    Record::new()
+        .with("collection", mismatch.collection.as_str())
+        .with("object", mismatch.object.as_str())
+        .nullable("frame", mismatch.frame.map(number))
+}
+
+fn audit(audit: &AuditStatus) -> Record {
+    let found = audit.mismatches.iter().map(|found| mismatch(found).into());
+    Record::new()
+        .number("bundlesDone", audit.bundles_done)
+        .number("bundlesTotal", audit.bundles_total)
+        .list("mismatches", found)
 }
 
 fn progress(progress: &Progress) -> Record {
@@ -181,6 +195,8 @@ pub(crate) fn status<'a>(
         .with("phase", phase(status.phase))
         .nullable("version", status.version.map(|version| number(version.0)))
         .with("stored", status.stored)
+        .with("audited", status.audit.audited)
+        .with("audit", audit(&status.audit))
         .with("freshness", freshness(&status.freshness))
         .list("collections", status.collections.iter().map(collection))
         .list("sources", sources.map(|(status, url)| source(status, url)))

@@ -220,8 +220,13 @@ impl Engine {
         let Some(directories) = self.fetch_directories(&manifest)? else { return Ok(false) };
         let record = VersionRecord { trust, manifest: bytes, directories };
         let (channel, trust) = (&accepted.channel, accepted.state.clone());
-        let snapshot =
-            Snapshot::verify(&self.dataset, channel, trust, record).map_err(Failure::Error)?;
+        let snapshot = match Snapshot::verify(&self.dataset, channel, trust, record) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.directory_belied(&manifest);
+                return Err(Failure::Error(error));
+            }
+        };
         self.drop_blob(&name);
         for collection in &snapshot.manifest.collections {
             self.drop_blob(&collection.base.directory.name);

@@ -19,10 +19,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::Error;
-use crate::format::manifest::Params;
-use crate::trust::freshness::Freshness;
 use crate::types::{Identity, Millis, ObjectKind, Version, WireName};
 
+pub use super::report::{
+    AuditStatus, BundleState, CollectionStatus, Event, Mismatch, Phase, Progress, Status,
+    SyncReport,
+};
 pub use crate::plan::sources::{SourceId, SourceState, SourceStatus};
 
 /// An output that will be completed by an input.
@@ -95,6 +97,8 @@ pub enum Input {
     },
     /// Time passed.
     Tick,
+    /// The shell has idle time for the audit, asked for by [`WaitReason::Audit`].
+    Idle,
 }
 
 /// What a caller wants.
@@ -243,13 +247,16 @@ pub enum StoreKey {
     Object(ObjectKind, WireName),
     /// A single frame of a bundle that is not stored whole, byte for byte.
     Frame(WireName),
+    /// How far the audit came; no more than a note, which nothing depends on.
+    Audit,
 }
 
 impl StoreKey {
-    /// The key as text: `state`, `frame/{name}` or `{kind}/{name}`.
+    /// The key as text: `state`, `audit`, `frame/{name}` or `{kind}/{name}`.
     pub fn text(&self) -> String {
         match self {
             Self::State => String::from("state"),
+            Self::Audit => String::from("audit"),
             Self::Object(kind, name) => [kind.as_str(), "/", &name.to_hex()].concat(),
             Self::Frame(name) => ["frame/", &name.to_hex()].concat(),
         }
@@ -258,7 +265,7 @@ impl StoreKey {
     /// The wire name in the key; the state has none.
     pub fn name(&self) -> Option<WireName> {
         match self {
-            Self::State => None,
+            Self::State | Self::Audit => None,
             Self::Object(_, name) | Self::Frame(name) => Some(*name),
         }
     }
@@ -267,6 +274,9 @@ impl StoreKey {
     pub fn parse(text: &str) -> Option<Self> {
         if text == "state" {
             return Some(Self::State);
+        }
+        if text == "audit" {
+            return Some(Self::Audit);
         }
         let (kind, name) = text.split_once('/')?;
         let name = WireName::from_hex(name)?;
@@ -326,6 +336,8 @@ pub enum StoreFailure {
 pub enum WaitReason {
     /// Nothing is asked of it.
     Idle,
+    /// Nothing is asked of it, and the audit would use idle time: [`Input::Idle`].
+    Audit,
     /// For bodies.
     Network,
     /// For the store.
@@ -433,167 +445,4 @@ impl core::fmt::Display for Failure {
             }
         }
     }
-}
-
-/// What a sync did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SyncReport {
-    /// The version that serves reads now.
-    pub version: Version,
-    /// Whether this sync brought it.
-    pub changed: bool,
-    /// Body bytes that arrived during the sync.
-    pub bytes_fetched: u64,
-    /// Requests that were made during the sync.
-    pub requests: u64,
-    /// Bundles that were stored before the sync began.
-    pub bundles_reused: u64,
-    /// How long it took.
-    pub elapsed_ms: u64,
-}
-
-/// Where a sync stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Nothing runs.
-    Idle,
-    /// Checkpoint, trust root and proofs.
-    Trust,
-    /// Manifest, layouts and the priority-0 collections.
-    Bootstrap,
-    /// The other collections by priority.
-    Collections,
-    /// The transaction that makes the version visible.
-    Commit,
-    /// The newest version known is stored and serves reads.
-    Complete,
-    /// The sync ended with an error; what was stored stays.
-    Failed,
-}
-
-/// Something the caller may want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A sync's phase changed.
-    Phase {
-        /// The phase.
-        phase: Phase,
-        /// The version it is about, once known.
-        version: Option<Version>,
-    },
-    /// A sync went on.
-    Progress(Progress),
-    /// A bundle's state changed.
-    Bundle {
-        /// The collection.
-        collection: String,
-        /// Which of its bundles, in key order.
-        index: u64,
-        /// How many it has.
-        total: u64,
-        /// The state.
-        state: BundleState,
-    },
-    /// A source misbehaved or failed.
-    Fault {
-        /// The source's name.
-        source: String,
-        /// A stable code, such as `peer/hash-mismatch` or `trust/bad-signature`.
-        code: &'static str,
-        /// The object's path under `/v1/{dataset}/`.
-        object: String,
-        /// For people.
-        detail: String,
-    },
-    /// A row of the local store is damaged; it counts as missing.
-    Damaged {
-        /// The row.
-        key: StoreKey,
-    },
-    /// Verified objects that do not lead to the signed root: the publisher's own fault.
-    LayoutMismatch {
-        /// The collection.
-        collection: String,
-    },
-    /// What serves reads has another level of age than before. It is noticed with the next input
-    /// or tick: no timer runs for it.
-    Freshness(Freshness),
-    /// The state in full, asked for by [`Command::Status`].
-    Status(Status),
-}
-
-/// How far a sync is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes verified, those that were stored before among them.
-    pub bytes_done: u64,
-    /// Bytes of all bundles and dictionaries.
-    pub bytes_total: u64,
-    /// Bundles stored.
-    pub bundles_done: u64,
-    /// Bundles in all.
-    pub bundles_total: u64,
-    /// Bytes a second over the last seconds.
-    pub rate: u64,
-    /// Milliseconds left at that rate.
-    pub eta_ms: Option<u64>,
-}
-
-/// A bundle's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BundleState {
-    /// On its way.
-    Fetching,
-    /// Verified and stored.
-    Stored,
-}
-
-/// The state in full.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Where the sync stands.
-    pub phase: Phase,
-    /// The version that serves reads.
-    pub version: Option<Version>,
-    /// Whether that version is stored whole.
-    pub stored: bool,
-    /// How old it is.
-    pub freshness: Freshness,
-    /// Its collections.
-    pub collections: Vec<CollectionStatus>,
-    /// The sources.
-    pub sources: Vec<SourceStatus>,
-    /// Body bytes since the engine was made.
-    pub bytes_fetched: u64,
-    /// Requests since the engine was made.
-    pub requests: u64,
-}
-
-/// A collection's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CollectionStatus {
-    /// Its name.
-    pub name: String,
-    /// Its priority.
-    pub priority: u8,
-    /// Whether it allows lazy reads.
-    pub lazy: bool,
-    /// How its tree is cut.
-    pub params: Params,
-    /// Records in all.
-    pub records: u64,
-    /// The signed root.
-    pub root: Identity,
-    /// Canonical bytes of its leaves.
-    pub plain_bytes: u64,
-    /// Bytes of its bundles on the wire.
-    pub wire_bytes: u64,
-    /// How many bundles.
-    pub bundles: u64,
-    /// How many of them are stored.
-    pub bundles_stored: u64,
-    /// Single frames that lazy reads stored.
-    pub frames_stored: u64,
-    /// Whether all is stored.
-    pub complete: bool,
 }

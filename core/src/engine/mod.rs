@@ -13,9 +13,11 @@
 //! | `seed` | what does the file hold that came with the application? |
 //! | `work` | hashing, decoding and signature checks in bounded steps |
 //! | `clock` | how old is what serves reads, and may it still? |
+//! | `audit` | does the layout deliver the signed tree? |
 //! | `store` | what is durable, and when is a transaction due? |
 //! | `state`, `snapshot` | what opening reads, and how it is verified again |
 
+mod audit;
 mod blob;
 mod cache;
 mod clock;
@@ -23,6 +25,7 @@ mod head;
 pub mod io;
 mod net;
 mod read;
+mod report;
 mod seed;
 mod snapshot;
 mod state;
@@ -46,6 +49,7 @@ use crate::trust::accept::TrustState;
 use crate::trust::freshness::Freshness;
 use crate::types::{Identity, Millis, Name, WireName};
 
+use self::audit::Audit;
 use self::blob::{Blob, Loads};
 use self::cache::Cache;
 use self::clock::Clock;
@@ -86,6 +90,7 @@ enum Pending {
     List,
     Store,
     Fetch,
+    Audit,
 }
 
 /// The sync engine of one dataset.
@@ -140,6 +145,7 @@ pub struct Engine {
     bytes_fetched: u64,
     requests_made: u64,
 
+    audit: Audit,
     work: WorkQueue,
     outputs: VecDeque<Output>,
     pending: Map<RequestId, Pending>,
@@ -191,13 +197,16 @@ impl Engine {
             meter: Meter::default(),
             bytes_fetched: 0,
             requests_made: 0,
+            audit: Audit::default(),
             work: WorkQueue::default(),
             outputs: VecDeque::new(),
             pending: Map::new(),
             next_request: 0,
         };
         let request = engine.request(Pending::State);
-        engine.outputs.push_back(Output::Load { request, keys: vec![StoreKey::State] });
+        engine
+            .outputs
+            .push_back(Output::Load { request, keys: vec![StoreKey::State, StoreKey::Audit] });
         Ok(engine)
     }
 
@@ -228,6 +237,7 @@ impl Engine {
             }
             Input::Loaded { request, rows } => match self.pending.remove(&request) {
                 Some(Pending::State) => self.opened(rows, now),
+                Some(Pending::Audit) => self.audit_loaded(rows),
                 Some(Pending::Blob { name, keys, bytes }) => {
                     self.work.push_urgent(WorkItem::Loaded { name, keys, rows, bytes });
                 }
@@ -243,6 +253,7 @@ impl Engine {
                     self.store_ended(result, now);
                 }
             }
+            Input::Idle => self.audit_on(),
             Input::Tick => {}
         }
         self.pump(now);
@@ -259,7 +270,7 @@ impl Engine {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        if !self.work.is_empty() {
+        if !self.work.is_empty() || self.audit_is_ready() {
             return Output::Work;
         }
         let why = if !self.net.fetches.is_empty() {
@@ -268,6 +279,8 @@ impl Engine {
             WaitReason::Store
         } else if self.net.wake.is_some() {
             WaitReason::Backoff
+        } else if self.audit_is_due() {
+            WaitReason::Audit
         } else {
             WaitReason::Idle
         };
@@ -302,6 +315,7 @@ impl Engine {
             return;
         }
         self.step_head();
+        self.step_audit();
         // The sync first: a read then finds the bundles that are about to be fetched anyway.
         self.step_sync(now);
         self.look_at_clock(now);
@@ -329,7 +343,12 @@ impl Engine {
     /// The state record came: verify what it holds from the embedded trust root on. A record
     /// that does not hold counts as missing: the client starts as on its first day.
     fn opened(&mut self, rows: Vec<Option<Vec<u8>>>, now: Millis) {
-        match rows.into_iter().next().flatten() {
+        let mut rows = rows.into_iter();
+        let (state, audit) = (rows.next().flatten(), rows.next().flatten());
+        if let Some(audit) = audit {
+            self.audit.restore(&audit);
+        }
+        match state {
             // Nothing was ever stored here.
             None => self.store.list(Vec::new()),
             Some(bytes) => {

@@ -214,7 +214,11 @@ impl Engine {
         match ready(self.want(&spec, self.read_wish(id, place)))? {
             Ok(bytes) => {
                 if let Some(serving) = self.serving_mut() {
-                    serving.add_page(place.at, page, &bytes).map_err(Failure::Error)?;
+                    let added = serving.add_page(place.at, page, &bytes);
+                    if let Err(error) = added {
+                        self.belied(place.at, ObjectKind::Layout, object.name, None);
+                        return Err(Failure::Error(error));
+                    }
                 }
                 self.drop_blob(&object.name);
                 Ok(None)
@@ -242,9 +246,12 @@ impl Engine {
         let spec = BlobSpec::Object { kind: ObjectKind::Dictionary, object };
         match ready(self.want(&spec, self.read_wish(id, place)))? {
             Ok(bytes) => {
-                self.decoder
-                    .install_dictionary(object.name, &bytes, dictionary.plain_len)
-                    .map_err(Failure::Error)?;
+                let installed =
+                    self.decoder.install_dictionary(object.name, &bytes, dictionary.plain_len);
+                if let Err(error) = installed {
+                    self.belied(place.at, ObjectKind::Dictionary, object.name, None);
+                    return Err(Failure::Error(error));
+                }
                 self.drop_blob(&object.name);
                 Ok(None)
             }
@@ -270,14 +277,9 @@ impl Engine {
             bundle: ObjectRef { name: info.bundle.name, len: info.bundle.len },
             offset: info.offset,
         };
-        let mut job = DecodeJob {
-            frame: info.wire,
-            wire: Rc::default(),
-            child: info.child.clone(),
-            upper: info.upper.map(<[u8]>::to_vec),
-            dictionary: collection.base.dictionary.map(|d| d.object.name),
-            collection: String::from(collection.name.as_str()),
-        };
+        let mut job = DecodeJob::of(collection, &info);
+        job.at = place.at;
+        job.number = frame_id.frame.saturating_sub(info.bundle.first_frame.frame).into();
         if let Some(frame) = self.frames.fetch(identity) {
             return Ok(Step::Done(Found::Frame(frame_id, frame)));
         }

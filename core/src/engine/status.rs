@@ -21,6 +21,7 @@ impl Engine {
             phase: self.sync.as_ref().map_or(self.idle_phase(), |sync| sync.phase),
             version: serving.map(|snapshot| snapshot.manifest.version),
             stored,
+            audit: self.audit_status(),
             freshness: self.freshness(now),
             collections,
             sources: self.sources.status(now),

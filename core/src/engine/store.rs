@@ -27,6 +27,7 @@ pub(super) struct StoreDesk {
     waiting_bytes: usize,
     deletes: Vec<StoreKey>,
     state: Option<StatePut>,
+    audit: Option<Vec<u8>>,
     in_flight: Option<InFlight>,
 }
 
@@ -100,6 +101,11 @@ impl StoreDesk {
         self.state = Some(put);
     }
 
+    /// The audit's note; it goes with the next transaction.
+    pub(super) fn put_audit(&mut self, bytes: Vec<u8>) {
+        self.audit = Some(bytes);
+    }
+
     /// Bytes of all rows that are not durable yet.
     pub(super) fn unstored_bytes(&self) -> usize {
         self.rows.values().map(|row| row.len()).sum()
@@ -116,7 +122,10 @@ impl StoreDesk {
             return None;
         }
         let commits = self.state.as_ref().is_some_and(|state| state.commit);
-        let nothing = self.waiting.is_empty() && self.state.is_none() && self.deletes.is_empty();
+        let nothing = self.waiting.is_empty()
+            && self.state.is_none()
+            && self.deletes.is_empty()
+            && self.audit.is_none();
         let early = more_coming && self.waiting_bytes < BATCH_BYTES && self.state.is_none();
         if nothing || early || (commits && !self.rows.is_empty() && self.waiting.is_empty()) {
             return None;
@@ -130,6 +139,7 @@ impl StoreDesk {
             keys.iter().filter_map(|key| Some((*key, self.rows.get(key)?.clone()))).collect();
         let commit = state.as_ref().is_some_and(|state| state.commit);
         puts.extend(state.map(|state| (StoreKey::State, Rc::new(state.bytes))));
+        puts.extend(self.audit.take().map(|bytes| (StoreKey::Audit, Rc::new(bytes))));
         self.in_flight = Some(InFlight { keys, deletes: deletes.clone(), commit });
         Some(StoreBatch { puts, deletes, durable: commit })
     }

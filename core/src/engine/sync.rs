@@ -49,6 +49,7 @@ impl Engine {
         if self.sync.is_some() {
             return;
         }
+        self.audit.give_way();
         self.sync = Some(Sync {
             phase: Phase::Trust,
             started: now,
@@ -273,7 +274,12 @@ impl Engine {
             Poll::Ready(bytes) => {
                 self.drop_blob(&object.name);
                 if let Some(target) = &mut self.target {
-                    target.add_page(at, page, &bytes).map_err(Failure::Error)?;
+                    let added = target.add_page(at, page, &bytes);
+                    if let Err(error) = added {
+                        let (object, kind) = (object.name, ObjectKind::Layout);
+                        self.target_belied(at, kind, object);
+                        return Err(Failure::Error(error));
+                    }
                 }
                 self.store.put(StoreKey::Object(ObjectKind::Layout, object.name), bytes);
                 Ok(true)

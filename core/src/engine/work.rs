@@ -5,18 +5,19 @@
 
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::format::layout;
+use crate::format::manifest::Collection;
 use crate::format::node::Child;
 use crate::plan::queue::Class;
+use crate::tree::index::FrameInfo;
 use crate::tree::verify::verify_frame;
-use crate::types::{Millis, WireName};
+use crate::types::{Millis, ObjectKind, WireName};
 
 use super::Engine;
 use super::blob::{Blob, frame_holds, is_layout_mismatch};
-use super::io::{Event, Failure, RequestId, StoreKey};
+use super::io::{Failure, RequestId, StoreKey};
 use super::net::{Fault, What};
 
 /// Bytes of hashing that one signature check counts for.
@@ -41,7 +42,26 @@ pub(super) struct DecodeJob {
     pub(super) child: Child,
     pub(super) upper: Option<Vec<u8>>,
     pub(super) dictionary: Option<WireName>,
-    pub(super) collection: String,
+    pub(super) bundle: WireName,
+    /// The collection's number, and the frame's in its bundle.
+    pub(super) at: usize,
+    pub(super) number: u64,
+}
+
+impl DecodeJob {
+    /// The job of a frame, its bytes still to come.
+    pub(super) fn of(collection: &Collection, info: &FrameInfo<'_>) -> Self {
+        Self {
+            frame: info.wire,
+            wire: Rc::default(),
+            child: info.child.clone(),
+            upper: info.upper.map(<[u8]>::to_vec),
+            dictionary: collection.base.dictionary.map(|d| d.object.name),
+            bundle: info.bundle.name,
+            at: 0,
+            number: 0,
+        }
+    }
 }
 
 /// Steps in the order in which they are done.
@@ -74,7 +94,13 @@ impl Engine {
     pub(super) fn do_work(&mut self, budget_bytes: usize, now: Millis) {
         let mut spent = 0;
         while spent < budget_bytes.max(1) {
-            let Some(item) = self.work.pop() else { return };
+            let Some(item) = self.work.pop() else {
+                if !self.audit_is_ready() {
+                    return;
+                }
+                spent += self.audit_frame();
+                continue;
+            };
             spent += match item {
                 WorkItem::Body(request) => self.check_body(request, now),
                 WorkItem::Loaded { name, keys, rows, bytes } => {
@@ -199,7 +225,7 @@ impl Engine {
             }
             Err(error) => {
                 if is_layout_mismatch(&error) {
-                    self.event(Event::LayoutMismatch { collection: job.collection });
+                    self.belied(job.at, ObjectKind::Bundle, job.bundle, Some(job.number));
                 }
                 self.blob_failed(name, Failure::Error(error));
             }

@@ -277,6 +277,10 @@ Examples:
   packice sync --trust root.bin --source https://a.example --source https://b.example --store s
   packice sync --seed tokens.seed   fetch only what the file lacks")]
 pub struct SyncArgs {
+    /// Decode all that is stored afterwards and compare it with the signed roots; what does not
+    /// hold ends with exit code 4
+    #[arg(long)]
+    pub audit: bool,
     /// A file that `packice seed` wrote, asked first and trusted no more than a source
     #[arg(long, value_name = "FILE")]
     pub seed: Option<PathBuf>,

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::args::{Cli, InspectArgs};
 use super::session::Session;
+use crate::client::belies;
 use crate::config::Config;
 use crate::describe::{Described, describe, describe_bootstrap};
 use crate::edge::Edge;
@@ -64,7 +65,11 @@ fn inspect_store(cli: &Cli, args: &InspectArgs, ui: Ui) -> Result<()> {
         let message = format!("the store {} holds no version", session.store.display());
         return Err(Failure::absent(message).next("run `packice sync`"));
     };
-    let whole = if status.stored { "whole" } else { "in part" };
+    let whole = match (status.stored, status.audit.audited) {
+        (true, true) => "whole and audited",
+        (true, false) => "whole",
+        (false, _) => "in part",
+    };
     let mut text = format!(
         "dataset     {dataset}\nversion     {version}, stored {whole}\nfreshness   {}\n",
         show_freshness(&status.freshness),
@@ -79,10 +84,15 @@ fn inspect_store(cli: &Cli, args: &InspectArgs, ui: Ui) -> Result<()> {
             show_count(collection.frames_stored),
         ));
     }
+    for mismatch in &status.audit.mismatches {
+        text.push_str(&format!("MISMATCH    {}\n", belies(mismatch)));
+    }
     let json = json!({
         "dataset": dataset.as_str(),
         "version": version.0,
         "stored": status.stored,
+        "audited": status.audit.audited,
+        "mismatches": status.audit.mismatches.iter().map(belies).collect::<Vec<_>>(),
         "freshness": super::session::freshness_json(&status.freshness),
         "store": session.store.display().to_string(),
         "collections": super::session::collections_json(&status),

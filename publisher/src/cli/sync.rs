@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::args::{Cli, SyncArgs};
 use super::session::{Session, collections_json, damaged_json, freshness_json};
+use crate::client::audit_failure;
 use crate::client::seed::SeedFile;
 use crate::client::watch::Watch;
 use crate::failure::Result;
@@ -24,6 +25,14 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     let mut watch = Watch::new(ui, "sync");
     let report = host.sync(&mut |event| watch.hear(event));
     watch.finish();
+    if args.audit && report.is_ok() {
+        let mut watch = Watch::new(ui, "audit");
+        let audit = host.audit(&mut |event| watch.hear(event));
+        watch.finish();
+        if let Some(failure) = audit_failure(&audit?) {
+            return Err(failure);
+        }
+    }
     let status = host.status()?;
     let (damaged, freshness) = (damaged_json(&host), freshness_json(&status.freshness));
     let report = report.map_err(|failure| {
@@ -49,6 +58,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         "dataset": dataset.as_str(),
         "version": report.version.0,
         "changed": report.changed,
+        "audited": status.audit.audited,
         "records": records,
         "bytes_fetched": report.bytes_fetched,
         "requests": report.requests,

@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use packice_core::engine::io::{
-    Answer, FetchFailure, RangeQuery, ReadId, RequestId, SourceId, Status, StoreKey, SyncReport,
-    Target,
+    Answer, AuditStatus, FetchFailure, RangeQuery, ReadId, RequestId, SourceId, Status, StoreKey,
+    SyncReport, Target, WaitReason,
 };
 use packice_core::engine::{Command, Engine, EngineConfig, Event, Input, Output, io};
 use packice_core::types::{Millis, Name};
@@ -45,6 +45,7 @@ pub struct Host {
     sync_ended: Option<Result<SyncReport, io::Failure>>,
     status: Option<Status>,
     damaged: Vec<StoreKey>,
+    why: WaitReason,
 }
 
 /// A clock that does not go back, near the time since 1970.
@@ -98,6 +99,7 @@ impl Host {
             sync_ended: None,
             status: None,
             damaged: Vec::new(),
+            why: WaitReason::Store,
         })
     }
 
@@ -117,6 +119,19 @@ impl Host {
             .take()
             .unwrap_or(Err(io::Failure::Error(packice_core::error::Misuse::Aborted.into())));
         ended.map_err(|failure| failure_of(&failure))
+    }
+
+    /// Decodes what was not audited yet and compares it with the signed roots: the same as the
+    /// browser's client does in idle time.
+    pub fn audit(&mut self, listener: &mut Listener<'_>) -> Result<AuditStatus> {
+        let at_rest = |why| matches!(why, WaitReason::Idle | WaitReason::Audit);
+        loop {
+            self.inputs.push_back(Input::Idle);
+            self.run(listener, |host| host.inputs.is_empty() && at_rest(host.why))?;
+            if self.why == WaitReason::Idle {
+                return Ok(self.status()?.audit);
+            }
+        }
     }
 
     /// Reads a key.
@@ -181,7 +196,10 @@ impl Host {
     fn drain(&mut self, listener: &mut Listener<'_>) -> Option<Millis> {
         loop {
             match self.engine.poll_output() {
-                Output::Wait { until, why: _ } => return until,
+                Output::Wait { until, why } => {
+                    self.why = why;
+                    return until;
+                }
                 Output::Work => {
                     let now = self.clock.now();
                     self.engine.work(WORK_BYTES, now);
@@ -223,7 +241,8 @@ impl Host {
             | Event::Bundle { .. }
             | Event::Fault { .. }
             | Event::Freshness(_)
-            | Event::LayoutMismatch { .. } => {}
+            | Event::LayoutMismatch(_)
+            | Event::Audit(_) => {}
         }
     }
 
@@ -257,6 +276,7 @@ impl Host {
             | Input::Loaded { .. }
             | Input::Listed { .. }
             | Input::Stored { .. }
+            | Input::Idle
             | Input::Tick => true,
         }
     }

@@ -10,9 +10,25 @@ pub mod seed;
 pub mod store;
 pub mod watch;
 
-use packice_core::engine::io::UnknownReason;
+use packice_core::engine::io::{AuditStatus, Mismatch, UnknownReason};
 
 use crate::failure::Failure;
+
+/// What the publisher signed does not lead to the root that it signed.
+pub fn belies(mismatch: &Mismatch) -> String {
+    let Mismatch { collection, object, frame } = mismatch;
+    let place = frame.map_or_else(String::new, |frame| format!(", frame {frame}"));
+    format!("collection '{collection}': {object}{place} belies the signed root")
+}
+
+/// The failure of an audit that found something.
+pub fn audit_failure(audit: &AuditStatus) -> Option<Failure> {
+    let first = audit.mismatches.first()?;
+    let code = Some("trust/layout-mismatch");
+    let failure = Failure::verification(belies(first))
+        .next("the publisher signed a lie, or a broken build: ask whom you trust");
+    Some(Failure { code, ..failure })
+}
 
 /// Why a read had no answer.
 pub fn unknown(reason: UnknownReason) -> Failure {

@@ -142,6 +142,7 @@ impl FileStore {
     fn path(&self, key: &StoreKey) -> PathBuf {
         match key {
             StoreKey::State => self.dir.join("state"),
+            StoreKey::Audit => self.dir.join("audit"),
             StoreKey::Object(kind, name) => self.dir.join(kind.as_str()).join(name.to_hex()),
             StoreKey::Frame(name) => self.dir.join("frame").join(name.to_hex()),
         }

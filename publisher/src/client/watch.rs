@@ -43,10 +43,12 @@ impl Watch {
                     "the local store's row {key:?} is damaged and counts as missing"
                 ));
             }
-            Event::LayoutMismatch { collection } => {
-                self.say(&format!("collection '{collection}': its layout belies the signed root"));
-            }
+            Event::LayoutMismatch(mismatch) => self.say(&super::belies(mismatch)),
             // A command tells it at its end, where it counts.
+            Event::Audit(audit) => {
+                self.bar.set_length(audit.bundles_total);
+                self.bar.set_position(audit.bundles_done);
+            }
             Event::Freshness(_) | Event::Bundle { .. } | Event::Status(_) => {}
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use packice_core::engine::io::{RangeQuery, ReadId, StoreBatch, StoreKey, Target};
+use packice_core::engine::io::{RangeQuery, ReadId, StoreBatch, StoreKey, Target, WaitReason};
 use packice_core::engine::{Command, Engine, EngineConfig, Input, Output};
 use packice_core::format::seed::SeedIndex;
 use packice_core::hash;
@@ -48,7 +48,23 @@ impl Run {
     /// Feeds a command and all that follows from it.
     fn command(&mut self, command: Command) {
         self.trace.push(format!("> {command:?}"));
-        self.todo.push_back(Input::Command(command));
+        self.feed(Input::Command(command));
+    }
+
+    /// Gives idle time until the audit is over.
+    fn audit(&mut self) {
+        self.trace.push("> Idle".into());
+        while !self.is_audited() {
+            self.feed(Input::Idle);
+        }
+    }
+
+    fn is_audited(&mut self) -> bool {
+        matches!(self.engine.poll_output(), Output::Wait { why: WaitReason::Idle, .. })
+    }
+
+    fn feed(&mut self, input: Input) {
+        self.todo.push_back(input);
         self.drain();
         while let Some(input) = self.todo.pop_front() {
             self.now = self.now.plus(1);
@@ -85,7 +101,7 @@ impl Run {
                 Input::Loaded { request, rows }
             }
             Output::List { request } => {
-                let keys = self.store.keys().copied().filter(|key| *key != StoreKey::State);
+                let keys = self.store.keys().copied().filter(|key| key.name().is_some());
                 Input::Listed { request, keys: keys.collect() }
             }
             Output::Store { request, batch } => {
@@ -215,6 +231,8 @@ pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
     });
     run.command(Command::Sync);
     run.command(Command::Status);
+    run.audit();
+    let audit = run.store.get(&StoreKey::Audit).cloned().unwrap_or_default();
     let mut states = run.states.iter();
     let pinned = states.next().cloned().unwrap_or_default();
     let committed = states.next_back().cloned().unwrap_or_default();
@@ -223,7 +241,7 @@ pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
         ..Vector::new(
             "one-source",
             "two reads from nothing, a \
-        sync, a range, a proof, a sync that finds nothing new, the status",
+        sync, a range, a proof, a sync that finds nothing new, the status, the audit",
             Vec::new(),
         )
     };
@@ -237,6 +255,12 @@ pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
                 Vector::new("pinned", "the first one: version 1 is coming", pinned),
                 Vector::new("committed", "the last one: version 1 serves", committed),
             ],
+        },
+        Format {
+            name: "audit-row",
+            spec: "docs/spec/state.md",
+            about: "The audit row of a client's store, as the engine wrote it in engine-trace.",
+            vectors: vec![Vector::new("audited", "all of version 1", audit)],
         },
         Format {
             name: "engine-trace",

@@ -1,0 +1,201 @@
+//! What the engine tells: events, how far a sync and the audit are, the state in full.
+//!
+//! A part of [`super::io`], which has it under its own name.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::format::manifest::Params;
+use crate::plan::sources::SourceStatus;
+use crate::trust::freshness::Freshness;
+use crate::types::{Identity, Version};
+
+use super::io::StoreKey;
+
+/// What a sync did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// The version that serves reads now.
+    pub version: Version,
+    /// Whether this sync brought it.
+    pub changed: bool,
+    /// Body bytes that arrived during the sync.
+    pub bytes_fetched: u64,
+    /// Requests that were made during the sync.
+    pub requests: u64,
+    /// Bundles that were stored before the sync began.
+    pub bundles_reused: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// Where a sync stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Nothing runs.
+    Idle,
+    /// Checkpoint, trust root and proofs.
+    Trust,
+    /// Manifest, layouts and the priority-0 collections.
+    Bootstrap,
+    /// The other collections by priority.
+    Collections,
+    /// The transaction that makes the version visible.
+    Commit,
+    /// The newest version known is stored and serves reads.
+    Complete,
+    /// The sync ended with an error; what was stored stays.
+    Failed,
+}
+
+/// Something the caller may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A sync's phase changed.
+    Phase {
+        /// The phase.
+        phase: Phase,
+        /// The version it is about, once known.
+        version: Option<Version>,
+    },
+    /// A sync went on.
+    Progress(Progress),
+    /// A bundle's state changed.
+    Bundle {
+        /// The collection.
+        collection: String,
+        /// Which of its bundles, in key order.
+        index: u64,
+        /// How many it has.
+        total: u64,
+        /// The state.
+        state: BundleState,
+    },
+    /// A source misbehaved or failed.
+    Fault {
+        /// The source's name.
+        source: String,
+        /// A stable code, such as `peer/hash-mismatch` or `trust/bad-signature`.
+        code: &'static str,
+        /// The object's path under `/v1/{dataset}/`.
+        object: String,
+        /// For people.
+        detail: String,
+    },
+    /// A row of the local store is damaged; it counts as missing.
+    Damaged {
+        /// The row.
+        key: StoreKey,
+    },
+    /// Verified objects that do not lead to the signed root: the publisher's own fault.
+    LayoutMismatch(Mismatch),
+    /// The audit went on by a bundle.
+    Audit(AuditStatus),
+    /// What serves reads has another level of age than before. It is noticed with the next input
+    /// or tick: no timer runs for it.
+    Freshness(Freshness),
+    /// The state in full, asked for by [`Command::Status`].
+    Status(Status),
+}
+
+/// A verified object that does not lead to the signed root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The collection.
+    pub collection: String,
+    /// The object's path under `/v1/{dataset}/`.
+    pub object: String,
+    /// Which of a bundle's frames.
+    pub frame: Option<u64>,
+}
+
+/// How much of a stored version was audited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditStatus {
+    /// Whether all of it was, and delivers the signed roots.
+    pub audited: bool,
+    /// Bundles that were decoded and compared.
+    pub bundles_done: u64,
+    /// Bundles in all.
+    pub bundles_total: u64,
+    /// What was found: the first places of each collection, by reads as well.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// How far a sync is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes verified, those that were stored before among them.
+    pub bytes_done: u64,
+    /// Bytes of all bundles and dictionaries.
+    pub bytes_total: u64,
+    /// Bundles stored.
+    pub bundles_done: u64,
+    /// Bundles in all.
+    pub bundles_total: u64,
+    /// Bytes a second over the last seconds.
+    pub rate: u64,
+    /// Milliseconds left at that rate.
+    pub eta_ms: Option<u64>,
+}
+
+/// A bundle's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BundleState {
+    /// On its way.
+    Fetching,
+    /// Verified and stored.
+    Stored,
+}
+
+/// The state in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Where the sync stands.
+    pub phase: Phase,
+    /// The version that serves reads.
+    pub version: Option<Version>,
+    /// Whether that version is stored whole.
+    pub stored: bool,
+    /// Whether what is stored was compared with the signed roots.
+    pub audit: AuditStatus,
+    /// How old it is.
+    pub freshness: Freshness,
+    /// Its collections.
+    pub collections: Vec<CollectionStatus>,
+    /// The sources.
+    pub sources: Vec<SourceStatus>,
+    /// Body bytes since the engine was made.
+    pub bytes_fetched: u64,
+    /// Requests since the engine was made.
+    pub requests: u64,
+}
+
+/// A collection's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionStatus {
+    /// Its name.
+    pub name: String,
+    /// Its priority.
+    pub priority: u8,
+    /// Whether it allows lazy reads.
+    pub lazy: bool,
+    /// How its tree is cut.
+    pub params: Params,
+    /// Records in all.
+    pub records: u64,
+    /// The signed root.
+    pub root: Identity,
+    /// Canonical bytes of its leaves.
+    pub plain_bytes: u64,
+    /// Bytes of its bundles on the wire.
+    pub wire_bytes: u64,
+    /// How many bundles.
+    pub bundles: u64,
+    /// How many of them are stored.
+    pub bundles_stored: u64,
+    /// Single frames that lazy reads stored.
+    pub frames_stored: u64,
+    /// Whether all is stored.
+    pub complete: bool,
+}
