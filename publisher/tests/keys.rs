@@ -150,3 +150,18 @@ fn a_trust_root_is_rotated_by_old_and_new_root_keys_together() {
     let out = project.run(&["root", "rotate", "--out", "3.draft", "--release-threshold", "3"]);
     assert!(assert_fails(&out, 2).contains("3 of 2 release keys cannot be asked for"));
 }
+
+#[test]
+fn init_encrypts_its_keys_under_the_environments_passphrase() {
+    let project = Project { dir: tempfile::tempdir().expect("a directory") };
+    let mut init = project.command();
+    init.env("PACKICE_PASSPHRASE", PASSPHRASE).args(["init", "--dataset", "locked"]);
+    assert_success(&init.output().expect("the binary runs"));
+    for (file, role) in [("keys/root.key", "root"), ("keys/release.key", "release")] {
+        let out = keys(&project, PASSPHRASE, &["show", file, "--check", "--json"]);
+        assert_success(&out);
+        let shown: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+        assert_eq!(shown["keys"][0]["encrypted"], json!(true), "{file}");
+        assert_eq!(shown["keys"][0]["role"], json!(role), "{file}");
+    }
+}

@@ -92,7 +92,9 @@ Examples:
   packice init --dataset tokens --input tokens.csv --key '{chain}/{address|lower}'
   packice init --dataset heads --input chain.sqlite --table headers --key '{height|u64}' --value raw
   packice init --dataset site --collection files --input public/
-  PACKICE_ROOT_KEY=… PACKICE_RELEASE_KEY=… packice init --dataset tokens --non-interactive")]
+  PACKICE_ROOT_KEY=… PACKICE_RELEASE_KEY=… packice init --dataset tokens --non-interactive
+The new keys are encrypted where PACKICE_PASSPHRASE is set, else plain seeds. For several hands make
+keys by `packice keys generate`, and the trust root by `packice root new`.")]
 pub struct InitArgs {
     /// The data set's name: 1 to 63 of a-z, 0-9 and '-'
     #[arg(long)]

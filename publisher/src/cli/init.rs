@@ -11,7 +11,8 @@ use crate::config::{Config, edge_url};
 use crate::edge::TOKEN_ENV;
 use crate::failure::{Failure, Result, on_file};
 use crate::input::Format;
-use crate::keys::{Key, RELEASE_KEY_ENV, ROOT_KEY_ENV};
+use crate::keys::passphrase::Source;
+use crate::keys::{Key, KeyRole, RELEASE_KEY_ENV, ROOT_KEY_ENV};
 use crate::trust_store;
 use crate::ui::Ui;
 
@@ -52,8 +53,9 @@ pub(super) fn run(cli: &Cli, args: &InitArgs, ui: Ui) -> Result<()> {
     let trust_path = trust_store::path_of(&config.trust_dir, 1);
     refuse_existing(&trust_path)?;
 
-    let root = make_key(ROOT_KEY_ENV, &config.root_key)?;
-    let release = make_key(RELEASE_KEY_ENV, &config.first_release_key())?;
+    let root = make_key(ROOT_KEY_ENV, &config.root_key, KeyRole::Root)?;
+    let release_path = config.first_release_key();
+    let release = make_key(RELEASE_KEY_ENV, &release_path, KeyRole::Release)?;
     let token = make_token(&config.first_release_key().with_file_name("publish.token"))?;
     let trust = trust_store::first_trust_root(&dataset, &origin, &root.key, &release.key);
     trust_store::parse(&trust)?;
@@ -89,8 +91,9 @@ fn prompt(question: &str, usual: Option<&str>) -> Result<String> {
     }
 }
 
-/// The environment's key, or a new one in a new file.
-fn make_key(variable: &'static str, path: &Path) -> Result<NewKey> {
+/// The environment's key, or a new one in a new file: encrypted where the environment has a
+/// passphrase, else a plain seed.
+fn make_key(variable: &'static str, path: &Path, role: KeyRole) -> Result<NewKey> {
     if std::env::var_os(variable).is_some() {
         return Ok(NewKey { key: Key::load(variable, path)?, from: "environment" });
     }
@@ -99,7 +102,11 @@ fn make_key(variable: &'static str, path: &Path) -> Result<NewKey> {
         create_dir(dir)?;
     }
     let key = Key::random()?;
-    key.write_new(path)?;
+    let source = Source::default();
+    match source.is_set() {
+        true => key.write_file(path, role, Some(&source.choose(path)?))?,
+        false => key.write_new(path)?,
+    }
     Ok(NewKey { key, from: "new file" })
 }
 
