@@ -60,6 +60,10 @@ fn seen(log: &TestLog) -> Seen {
     Seen { size: log.frontier.size(), root: log.frontier.root() }
 }
 
+fn is_at(log: &TestLog, at: Seen) -> bool {
+    seen(log) == at
+}
+
 /// A role of some of the keys 40 to 47, at a threshold that it can reach.
 fn some_role() -> impl Strategy<Value = (Vec<u8>, u32)> {
     prop::sample::subsequence((40..48u8).collect::<Vec<_>>(), 1..=5)
@@ -119,7 +123,8 @@ proptest! {
         log.root = TrustRoot { witnesses: policy(count, quorum), ..trust_root(1) };
         let cosigned = times.iter().enumerate().filter_map(|(at, time)| Some((at, (*time)?)));
         // A witness that cosigned twice counts once, with its newest time.
-        let again = repeats.into_iter().filter(|(at, _)| times.get(*at).is_some_and(Option::is_some));
+        let known = |at: usize| times.get(at).is_some_and(Option::is_some);
+        let again = repeats.into_iter().filter(|(at, _)| known(*at));
         let lines: Vec<(usize, u64)> = cosigned.chain(again).collect();
         log.sign();
         let mut checkpoint = crate::format::note::Checkpoint::parse(&log.bootstrap.checkpoint)
@@ -221,7 +226,7 @@ proptest! {
             // All that it ever believed is one log: the honest one or one of the forks.
             let one = faces.iter().any(|states| {
                 let at = |seen: Seen| seen.size == 0
-                    || states.get(seen.size as usize - 1).is_some_and(|log| self::seen(log) == seen);
+                    || states.get(seen.size as usize - 1).is_some_and(|log| is_at(log, seen));
                 at(before.0) && at(after.0)
             });
             prop_assert!(one);
