@@ -20,7 +20,8 @@ use serde_json::Value;
 
 const CLIENT: &str = "native";
 const AS_CLI: &str = "PACKICE_TESTS_AS_CLI";
-const THREADS: usize = 4;
+/// Fixtures at a time; five of them mostly wait.
+const THREADS: usize = 8;
 
 fn main() -> ExitCode {
     if std::env::var_os(AS_CLI).is_some() {
