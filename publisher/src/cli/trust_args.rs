@@ -429,12 +429,7 @@ pub struct RootChangeArgs {
 Examples:
   packice verify-proof so11.proof
   packice verify-proof so11.proof --trust root.bin --collection tokens --key 101/So111…
-<<<<<<< HEAD
-It needs no edge and no store. A proof that a key is absent holds as well, and ends with exit code
-0.
-=======
 It needs no edge and no store. A proof of absence that holds ends with exit code 0, too.
->>>>>>> 70d7d32 (Docs: the API page as the sources have it; columns)
 Without --collection and --key, compare what it says that it is of with what you asked for.")]
 pub struct VerifyProofArgs {
     /// The proof: what `packice get --proof` wrote, or `full` of the npm package's `proof()`
