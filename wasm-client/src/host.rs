@@ -65,6 +65,8 @@ pub(crate) struct Host {
     inbox: RefCell<VecDeque<Step>>,
     draining: Cell<bool>,
     working: Cell<bool>,
+    /// Whether idle time is being waited for.
+    idling: Cell<bool>,
     timer: RefCell<Option<Timeout>>,
     fetches: RefCell<Map<RequestId, Abort>>,
     /// Counts engines: a completion for an old one is dropped.
@@ -94,6 +96,7 @@ impl Host {
             inbox: RefCell::default(),
             draining: Cell::new(false),
             working: Cell::new(false),
+            idling: Cell::new(false),
             timer: RefCell::default(),
             fetches: RefCell::default(),
             era: Cell::new(0),
@@ -242,14 +245,21 @@ impl Host {
     }
 
     /// Lets the engine audit a bundle when nothing came for a while.
+    ///
+    /// A call that comes meanwhile does not put it off, or a page that asks for the status every
+    /// moment would never see an audit end; the engine itself gives way to reads and syncs.
     fn wait_idle(self: &Rc<Self>) {
-        let (host, era) = (Rc::clone(self), self.era.get());
+        self.timer.replace(None);
+        if self.idling.replace(true) {
+            return;
+        }
+        let host = Rc::clone(self);
         let idle = async move {
             platform::idle().await;
-            host.complete(era, Input::Idle);
+            host.idling.set(false);
+            host.feed(Input::Idle);
         };
-        let timer = Timeout::new(AUDIT_PAUSE_MS, move || spawn_local(idle));
-        self.timer.replace(Some(timer));
+        Timeout::new(AUDIT_PAUSE_MS, move || spawn_local(idle)).forget();
     }
 
     /// Only the newest wait counts: the timer of the one before is taken back.

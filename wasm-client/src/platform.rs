@@ -1,6 +1,6 @@
 //! What the engine may not have of its own: a clock, randomness, and turns of the event loop.
 
-use js_sys::{ArrayBuffer, Date, Function, Promise, Reflect, Uint8Array, WebAssembly};
+use js_sys::{ArrayBuffer, Date, Function, Object, Promise, Reflect, Uint8Array, WebAssembly};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::MessageChannel;
@@ -58,12 +58,18 @@ pub(crate) async fn next_turn() {
     channel.port1().close();
 }
 
+/// The longest wait for idle time.
+const IDLE_WAIT_MS: u32 = 1000;
+
 /// Waits until a window has nothing else to do; workers have no such call, and nothing to draw.
 pub(crate) async fn idle() {
     let Ok(call) = Reflect::get(&js_sys::global(), &"requestIdleCallback".into()) else { return };
     let Ok(call) = call.dyn_into::<Function>() else { return };
     let idle = Promise::new(&mut |resolve: Function, _reject: Function| {
-        if call.call1(&JsValue::UNDEFINED, &resolve).is_err() {
+        // A page that is not seen has no idle time of its own.
+        let options = Object::new();
+        let _ = Reflect::set(&options, &"timeout".into(), &IDLE_WAIT_MS.into());
+        if call.call2(&JsValue::UNDEFINED, &resolve, &options).is_err() {
             let _ = resolve.call0(&JsValue::UNDEFINED);
         }
     });
