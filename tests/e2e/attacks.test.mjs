@@ -18,8 +18,8 @@ const FIXTURES = join(HERE, '../attacks');
 const OBJECTS = process.env.PACKICE_ATTACKS ?? resolve(HERE, '../../target/attacks/objects');
 const CLIENT = 'browser';
 /**
- * Fixtures at a time; five of them mostly wait. A source that stalls holds connections, so each lane
- * has a server of its own.
+ * Fixtures at a time; five of them mostly wait. A source that stalls holds connections, so each
+ * lane has a server of its own.
  */
 const LANES = 8;
 /** A collection, its key that tells releases apart, and what its value begins with. */
