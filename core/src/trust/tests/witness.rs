@@ -166,3 +166,14 @@ fn an_answer_counts_if_its_line_verifies_and_the_newest_stays() {
     }
     assert_eq!(checkpoint.signatures.len(), 2, "one line of the log, one of the witness");
 }
+
+#[test]
+fn every_request_that_reads_has_one_spelling() {
+    let body = request(3, &TestLog::of(7)).encode();
+    for flipped in super::flips(&body) {
+        if let Ok(read) = AddCheckpoint::parse(&flipped) {
+            assert_eq!(read.encode(), flipped);
+            let _ = decide(Some(&watched()), seen(&TestLog::of(3)), &read);
+        }
+    }
+}
