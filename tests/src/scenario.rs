@@ -435,6 +435,7 @@ impl World {
                 assert!(offline || not_synced, "{question:?} is unknown: {reason:?}");
             }
             Ok(Answer::Records { records, next, version, .. }) => {
+                let records: Vec<_> = records.iter().map(crate::shell::owned).collect();
                 self.check_page(question, at, &records, next, version);
             }
             Ok(Answer::Proof { value, proof, version, .. }) => {

@@ -388,7 +388,7 @@ impl Shell {
         loop {
             match self.page(query.clone()).expect("a page") {
                 Answer::Records { records, next, root, .. } => {
-                    all.extend(records);
+                    all.extend(records.iter().map(owned));
                     let Some(start) = next else { return Ok(all) };
                     query.start = start;
                     query.at = Some(root);
@@ -431,4 +431,9 @@ impl Shell {
     pub fn close(self) -> BTreeMap<StoreKey, Vec<u8>> {
         self.store
     }
+}
+
+/// A record of a page as one that stays.
+pub fn owned((key, value): (&[u8], &[u8])) -> Record {
+    (key.to_vec(), value.to_vec())
 }

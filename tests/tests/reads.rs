@@ -8,7 +8,7 @@ use packice_core::error::{Error, Misuse};
 use packice_core::tree::proof;
 use packice_core::types::Version;
 use packice_tests::publication::{Publication, Spec, numbered_record};
-use packice_tests::shell::{Shell, Source};
+use packice_tests::shell::{Shell, Source, owned};
 
 fn specs() -> Vec<Spec> {
     let mut headers = Spec::numbered("headers", 1, 3000, 1);
@@ -109,7 +109,9 @@ fn ranges_respect_start_end_and_limit() {
         at: None,
     };
     let page = |answer: Result<Answer, Failure>| match answer.expect("a page") {
-        Answer::Records { records, next, .. } => (records, next),
+        Answer::Records { records, next, .. } => {
+            (records.iter().map(owned).collect::<Vec<_>>(), next)
+        }
         other => panic!("a range answered {other:?}"),
     };
     let (records, next) = page(shell.page(query(10, 13, 100)));

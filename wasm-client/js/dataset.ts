@@ -1,6 +1,7 @@
 /** The public object of an open data set: calls, pages made into an iterator, events. */
-import { PackiceError, aborted } from "./errors.js";
-import { Caller, type Connect, type HostOptions, type Page } from "./rpc.js";
+import { Entries } from "./entries.js";
+import { PackiceError } from "./errors.js";
+import { Caller, type Connect, type HostOptions } from "./rpc.js";
 import type {
   Dataset,
   Entry,
@@ -14,8 +15,8 @@ import type {
   SyncReport,
 } from "./types.js";
 
-/** Most entries of a page; its bytes are bounded by the host. */
-const PAGE_ENTRIES = 1024;
+/** Most entries of a page; the host answers with what one frame holds of them, at most. */
+const PAGE_ENTRIES = 1 << 16;
 
 const utf8 = new TextEncoder();
 
@@ -51,37 +52,12 @@ export class DatasetHandle implements Dataset {
     return this.#caller.call("getMany", { collection, keys: keys.map(toBytes) }, options?.signal);
   }
 
-  async *range(collection: string, options: RangeOptions = {}): AsyncGenerator<Entry, void> {
+  range(collection: string, options: RangeOptions = {}): AsyncIterableIterator<Entry> {
     const { start, end } = bounds(options);
-    const { signal } = options;
-    let left = options.limit ?? Infinity;
-    const stop = new AbortController();
-    const abort = () => stop.abort();
-    signal?.addEventListener("abort", abort, { once: true });
-    if (signal?.aborted) abort();
-    const fetchPage = (from: Uint8Array | undefined, at: Uint8Array | undefined) => {
-      const limit = Math.min(left, PAGE_ENTRIES);
-      const args = { collection, start: from, end, limit, at };
-      const page = this.#caller.call("page", args, stop.signal);
-      // It is awaited a page later; until then its failure is not unhandled.
-      page.catch(() => undefined);
-      return page;
-    };
-    try {
-      let ahead = left > 0 ? fetchPage(start, undefined) : undefined;
-      while (ahead) {
-        const page = await settled(ahead, signal);
-        left -= page.lengths.length / 2;
-        ahead = page.next && left > 0 ? fetchPage(page.next, page.root) : undefined;
-        for (const entry of entries(page)) {
-          yield entry;
-          if (signal?.aborted) throw aborted(signal);
-        }
-      }
-    } finally {
-      signal?.removeEventListener("abort", abort);
-      stop.abort();
-    }
+    return new Entries(options, start, (from, at, left, signal) => {
+      const args = { collection, start: from, end, limit: Math.min(left, PAGE_ENTRIES), at };
+      return this.#caller.call("page", args, signal);
+    });
   }
 
   proof(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Proof> {
@@ -120,27 +96,6 @@ export class DatasetHandle implements Dataset {
         else console.error(error);
       }
     }
-  }
-}
-
-/** A page, with an abort of the user's told apart from the end of the loop. */
-async function settled(page: Promise<Page>, signal: AbortSignal | undefined): Promise<Page> {
-  try {
-    return await page;
-  } catch (error) {
-    throw signal?.aborted ? aborted(signal) : error;
-  }
-}
-
-function* entries(page: Page): Generator<Entry, void> {
-  const { bytes, lengths } = page;
-  let at = 0;
-  for (let i = 0; i + 1 < lengths.length; i += 2) {
-    const valueAt = at + lengths[i]!;
-    const next = valueAt + lengths[i + 1]!;
-    // Copies: a view would keep the whole page alive for one value.
-    yield { key: bytes.slice(at, valueAt), value: bytes.slice(valueAt, next) };
-    at = next;
   }
 }
 

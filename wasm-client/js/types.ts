@@ -188,6 +188,8 @@ export interface Status {
   /** Since open(). */
   bytesFetched: number;
   requests: number;
+  /** Plain bytes of the frames and dictionaries decoded since the data set was opened. */
+  decodedBytes: number;
   /** Size of the wasm memory now; it never shrinks, so this is its peak too. */
   wasmMemoryBytes: number;
 }

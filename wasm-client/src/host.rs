@@ -186,17 +186,25 @@ impl Host {
         loop {
             let next = self.inbox.borrow_mut().pop_front();
             match next {
-                Some(Step::Input(input)) => {
-                    let mut engine = self.engine.borrow_mut();
-                    engine.set_clock(millis(platform::wall_clock_ms()), now());
-                    engine.handle(input, now());
-                }
+                Some(Step::Input(input)) => self.hand_over(input),
                 Some(Step::Work) => self.engine.borrow_mut().work(WORK_BUDGET, now()),
                 None => break,
             }
             self.drain();
         }
         self.draining.set(false);
+    }
+
+    /// Hands an input to the engine. A piece of a body is verified in the turn that brought it: that
+    /// is less work than a turn of the event loop is.
+    fn hand_over(&self, input: Input) {
+        let body = matches!(input, Input::Body { .. } | Input::BodyEnd { .. });
+        let mut engine = self.engine.borrow_mut();
+        engine.set_clock(millis(platform::wall_clock_ms()), now());
+        engine.handle(input, now());
+        if body {
+            engine.work(WORK_BUDGET, now());
+        }
     }
 
     /// Takes outputs until a terminal one.

@@ -165,13 +165,15 @@ impl Idb {
         Reflect::set(&options, &"durability".into(), &durability.into())
             .map_err(|e| store_error(&e))?;
         let transaction = self.transaction("readwrite", &options).await?;
-        if touches_state(batch) {
-            let now = join(&ask(&transaction, &StoreKey::State)?.result().await?)?;
-            if now.as_deref() != state {
-                return Err(StoreError::new(StoreErrorKind::Conflict));
-            }
+        // The objects at once; only the state has to wait for what stands there now.
+        let mut issued = issue(&transaction, batch, false);
+        if issued.is_ok() && touches_state(batch) {
+            issued = match compare(&transaction, state).await {
+                Ok(()) => issue(&transaction, batch, true),
+                Err(error) => Err(error),
+            };
         }
-        finish(&transaction, issue(&transaction, batch)).await
+        finish(&transaction, issued).await
     }
 
     /// Opens a transaction; once more on a new connection where the old one was taken away.
@@ -258,13 +260,20 @@ fn ask(transaction: &IdbTransaction, key: &StoreKey) -> Result<Asked, StoreError
     Asked::new(store.get_all_with_key(&range))
 }
 
-/// Issues all of a batch's requests in one go.
-fn issue(transaction: &IdbTransaction, batch: &StoreBatch) -> Result<(), StoreError> {
-    for key in &batch.deletes {
+/// Whether the state in the store is the one that this client knows.
+async fn compare(transaction: &IdbTransaction, state: Option<&[u8]>) -> Result<(), StoreError> {
+    let now = join(&ask(transaction, &StoreKey::State)?.result().await?)?;
+    if now.as_deref() == state { Ok(()) } else { Err(StoreError::new(StoreErrorKind::Conflict)) }
+}
+
+/// Issues a batch's requests in one go: those of the state, or all others.
+fn issue(transaction: &IdbTransaction, batch: &StoreBatch, state: bool) -> Result<(), StoreError> {
+    let now = |key: &StoreKey| (*key == StoreKey::State) == state;
+    for key in batch.deletes.iter().filter(|key| now(key)) {
         let (store, range) = place(transaction, key)?;
         store.delete(&range).map_err(|e| store_error(&e))?;
     }
-    for (key, bytes) in &batch.puts {
+    for (key, bytes) in batch.puts.iter().filter(|(key, _)| now(key)) {
         let (store, range) = place(transaction, key)?;
         // The state changes its length, as does the audit: no part of an older one may stay.
         if key.name().is_none() {

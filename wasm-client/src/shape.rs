@@ -30,15 +30,12 @@ pub(crate) fn answer(answer: &Answer) -> JsValue {
         Answer::Unknown(reason) => {
             Record::new().with("state", "unknown").with("reason", unknown_reason(*reason))
         }
-        Answer::Records { records, next, root, version } => {
-            let (bytes, lengths) = pack(records);
-            Record::new()
-                .with("bytes", bytes)
-                .with("lengths", lengths)
-                .nullable("next", next.as_deref().map(Uint8Array::from))
-                .bytes("root", &root.0)
-                .number("version", version.0)
-        }
+        Answer::Records { records, next, root, version } => Record::new()
+            .bytes("bytes", records.bytes())
+            .with("lengths", Uint32Array::from(records.lengths()))
+            .nullable("next", next.as_deref().map(Uint8Array::from))
+            .bytes("root", &root.0)
+            .number("version", version.0),
         Answer::Proof { value, proof, full, root, version } => Record::new()
             .nullable("value", value.as_deref().map(Uint8Array::from))
             .bytes("bytes", proof)
@@ -91,22 +88,6 @@ fn unknown_reason(reason: UnknownReason) -> &'static str {
         UnknownReason::NotSynced => "not-synced",
         UnknownReason::Unreachable => "unreachable",
     }
-}
-
-/// Keys and values one after the other, and their lengths: one buffer to hand over, not
-/// thousands.
-fn pack(records: &[(Vec<u8>, Vec<u8>)]) -> (Uint8Array, Uint32Array) {
-    let total = records.iter().map(|(key, value)| key.len() + value.len()).sum();
-    let mut bytes = Vec::with_capacity(total);
-    let mut lengths = Vec::with_capacity(records.len() * 2);
-    for (key, value) in records {
-        for part in [key, value] {
-            bytes.extend_from_slice(part);
-            // Keys and values have bounds far below this.
-            lengths.push(u32::try_from(part.len()).unwrap_or(u32::MAX));
-        }
-    }
-    (Uint8Array::from(bytes.as_slice()), Uint32Array::from(lengths.as_slice()))
 }
 
 /// What a sync did.
@@ -202,6 +183,7 @@ pub(crate) fn status<'a>(
         .list("sources", sources.map(|(status, url)| source(status, url)))
         .number("bytesFetched", status.bytes_fetched)
         .number("requests", status.requests)
+        .number("decodedBytes", status.decoded_bytes)
         .number("wasmMemoryBytes", u64::from(crate::platform::memory_bytes()))
         .into()
 }

@@ -366,7 +366,7 @@ pub enum Answer {
     /// Records of a range.
     Records {
         /// Keys and values in key order.
-        records: Vec<(Vec<u8>, Vec<u8>)>,
+        records: Records,
         /// Where the next page starts; `None` at the end of the range.
         next: Option<Vec<u8>>,
         /// The root they were read from.
@@ -387,6 +387,58 @@ pub enum Answer {
         /// The version that was read.
         version: Version,
     },
+}
+
+/// Records in key order, keys and values one after the other: a page of thousands is two
+/// allocations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    bytes: Vec<u8>,
+    lengths: Vec<u32>,
+}
+
+impl Records {
+    /// Adds a record.
+    pub fn push(&mut self, key: &[u8], value: &[u8]) {
+        for part in [key, value] {
+            self.bytes.extend_from_slice(part);
+            // Keys and values have bounds far below this.
+            self.lengths.push(u32::try_from(part.len()).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.lengths.len() / 2
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// All keys and values, one after the other.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The length of each: key, value, key, and so on.
+    pub fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
+    /// Each key with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut rest = self.bytes.as_slice();
+        self.lengths.chunks_exact(2).map(move |pair| {
+            let mut part = |len: u32| {
+                let (part, after) = rest.split_at(rest.len().min(len as usize));
+                rest = after;
+                part
+            };
+            (part(pair[0]), part(pair[1]))
+        })
+    }
 }
 
 /// Why a key is not known.

@@ -86,7 +86,13 @@ pub struct EngineConfig {
 #[derive(Clone, Debug)]
 enum Pending {
     State,
-    Blob { name: WireName, keys: Vec<StoreKey>, bytes: u64 },
+    Blob {
+        name: WireName,
+        keys: Vec<StoreKey>,
+        bytes: u64,
+    },
+    /// A bundle that a range will want next.
+    Ahead(WireName),
     List,
     Store,
     Fetch,
@@ -136,6 +142,10 @@ pub struct Engine {
     loads: Loads,
     frames: Cache<Identity, VerifiedFrame>,
     bundles: Cache<WireName, Vec<u8>>,
+    /// The bundle that is being loaded ahead.
+    ahead: Option<WireName>,
+    /// Bytes that came out of the decoder.
+    decoded_bytes: u64,
     decoder: Decoder,
     store: StoreDesk,
     net: Net,
@@ -189,6 +199,8 @@ impl Engine {
             loads: Loads::default(),
             frames: Cache::new(FRAME_CACHE_BYTES),
             bundles: Cache::new(BUNDLE_CACHE_BYTES),
+            ahead: None,
+            decoded_bytes: 0,
             decoder: Decoder::new(),
             store: StoreDesk::default(),
             net: Net::default(),
@@ -226,10 +238,19 @@ impl Engine {
             }
             Input::Command(command) if self.opening => self.parked.push_back(command),
             Input::Command(command) => self.command(command, now),
-            Input::Body { request, bytes } => self.body_came(request, &bytes, now),
+            Input::Body { request, bytes } => {
+                self.body_came(request, &bytes, now);
+                if self.net.fetches.contains_key(&request) {
+                    // More of a body changes nothing but what there is to verify.
+                    return;
+                }
+            }
             Input::BodyEnd { request } => {
                 self.pending.remove(&request);
                 self.body_ended(request);
+                if self.net.fetches.contains_key(&request) {
+                    return;
+                }
             }
             Input::FetchFailed { request, failure } => {
                 self.pending.remove(&request);
@@ -240,6 +261,9 @@ impl Engine {
                 Some(Pending::Audit) => self.audit_loaded(rows),
                 Some(Pending::Blob { name, keys, bytes }) => {
                     self.work.push_urgent(WorkItem::Loaded { name, keys, rows, bytes });
+                }
+                Some(Pending::Ahead(name)) => {
+                    self.loaded_ahead(name, rows.into_iter().next().flatten());
                 }
                 Some(Pending::List | Pending::Store | Pending::Fetch) | None => {}
             },
@@ -261,8 +285,9 @@ impl Engine {
 
     /// Does CPU work worth about so many bytes of hashing, at least one step.
     pub fn work(&mut self, budget_bytes: usize, now: Millis) {
-        self.do_work(budget_bytes, now);
-        self.pump(now);
+        if self.do_work(budget_bytes, now) {
+            self.pump(now);
+        }
     }
 
     /// The next output; [`Output::Work`] and [`Output::Wait`] end the draining.

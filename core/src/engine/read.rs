@@ -17,17 +17,17 @@ use crate::tree::index::{FrameId, Located};
 use crate::tree::proof;
 use crate::tree::verify::VerifiedFrame;
 use crate::trust::proof::FullProof;
-use crate::types::{Identity, ObjectKind, ObjectRef, Version};
+use crate::types::{Identity, ObjectKind, ObjectRef, Version, WireName};
 
-use super::Engine;
 use super::blob::{BlobSpec, Poll, Wish};
 use super::head::HeadTask;
-use super::io::{Answer, Failure, Output, RangeQuery, ReadId, UnknownReason};
+use super::io::{Answer, Failure, Output, RangeQuery, ReadId, Records, StoreKey, UnknownReason};
 use super::snapshot::Snapshot;
 use super::work::{DecodeJob, WorkItem};
+use super::{Engine, Pending};
 
 /// Bytes of records that one page of a range answers at most, one record over it.
-const RANGE_BYTES: usize = 256 << 10;
+const RANGE_BYTES: usize = 1 << 20;
 
 const NO_SNAPSHOT: Failure = Failure::Error(Error::Misuse(Misuse::NoSnapshot));
 
@@ -252,6 +252,7 @@ impl Engine {
                     self.belied(place.at, ObjectKind::Dictionary, object.name, None);
                     return Err(Failure::Error(error));
                 }
+                self.decoded_bytes += u64::from(dictionary.plain_len);
                 self.drop_blob(&object.name);
                 Ok(None)
             }
@@ -300,7 +301,7 @@ impl Engine {
     }
 
     fn answer_from(
-        &self,
+        &mut self,
         read: &Read,
         place: &Place,
         id: FrameId,
@@ -312,7 +313,10 @@ impl Engine {
                 Some(value) => Answer::Present { value: value.to_vec(), version },
                 None => Answer::Absent { version },
             }),
-            Read::Range(range) => Ok(self.records(range, place, id, frame)),
+            Read::Range(range) => {
+                self.load_ahead(place, id);
+                Ok(self.records(range, place, id, frame))
+            }
             Read::Prove { key, .. } => {
                 let (_, shelf) = self.part(place.at).ok_or(NO_SNAPSHOT)?;
                 let proof = proof::prove(&shelf.index, id, frame, key).map_err(Failure::Error)?;
@@ -325,7 +329,7 @@ impl Engine {
     fn answer_empty(&self, read: &Read, place: &Place) -> Result<Answer, Failure> {
         match read {
             Read::Get { .. } => Ok(Answer::Absent { version: place.version }),
-            Read::Range(_) => Ok(answer_records(Vec::new(), None, place)),
+            Read::Range(_) => Ok(answer_records(Records::default(), None, place)),
             Read::Prove { key, .. } => self.proven(place, key, None, proof::prove_empty()),
         }
     }
@@ -351,6 +355,34 @@ impl Engine {
         })
     }
 
+    /// Whoever reads a range goes on with the next bundle: its row is loaded while the frames of
+    /// this one are decoded. What comes is checked when a frame of it is wanted.
+    fn load_ahead(&mut self, place: &Place, id: FrameId) {
+        let next = self.part(place.at).and_then(|(_, shelf)| {
+            let here = shelf.index.frame(id)?.bundle.ordinal;
+            shelf.index.bundle(here + 1).map(|bundle| bundle.name)
+        });
+        let Some(name) = next else { return };
+        let key = StoreKey::Object(ObjectKind::Bundle, name);
+        // One at a time: many ranges at once must not fill the memory.
+        let here = self.bundles.holds(name) || self.ahead.is_some();
+        if !here && self.store.may_have(&key) && self.store.unstored(&key).is_none() {
+            self.ahead = Some(name);
+            let request = self.request(Pending::Ahead(name));
+            self.outputs.push_back(Output::Load { request, keys: alloc::vec![key] });
+        }
+    }
+
+    /// A bundle came before it was wanted. One that is missing or damaged is found out when a
+    /// frame of it is wanted.
+    pub(super) fn loaded_ahead(&mut self, name: WireName, row: Option<Vec<u8>>) {
+        self.ahead = None;
+        if let Some(row) = row {
+            let len = row.len();
+            self.bundles.insert(name, Rc::new(row), len);
+        }
+    }
+
     /// A range's records out of one frame.
     fn records(
         &self,
@@ -359,23 +391,22 @@ impl Engine {
         id: FrameId,
         frame: &VerifiedFrame,
     ) -> Answer {
-        let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let mut bytes = 0;
+        let mut records = Records::default();
         let within = |key: &[u8]| range.end.as_deref().is_none_or(|end| key < end);
-        let mut next = None;
-        for record in frame.records_from(&range.start) {
-            let (key, value) = (record.key, record.value);
-            if !within(&key) {
-                return answer_records(records, None, place);
+        let (mut next, mut over) = (None, false);
+        frame.visit_from(&range.start, &mut |key, value| {
+            over = !within(key);
+            if over {
+                return false;
             }
-            if records.len() >= range.limit || bytes >= RANGE_BYTES {
-                next = Some(key);
-                break;
+            if records.len() >= range.limit || records.bytes().len() >= RANGE_BYTES {
+                next = Some(key.to_vec());
+                return false;
             }
-            bytes += key.len() + value.len();
-            records.push((key, value.to_vec()));
-        }
-        if next.is_none() {
+            records.push(key, value);
+            true
+        });
+        if next.is_none() && !over {
             let upper = self
                 .part(place.at)
                 .and_then(|(_, shelf)| shelf.index.frame(id)?.upper.map(<[u8]>::to_vec));
@@ -385,11 +416,7 @@ impl Engine {
     }
 }
 
-fn answer_records(
-    records: Vec<(Vec<u8>, Vec<u8>)>,
-    next: Option<Vec<u8>>,
-    place: &Place,
-) -> Answer {
+fn answer_records(records: Records, next: Option<Vec<u8>>, place: &Place) -> Answer {
     Answer::Records { records, next, root: place.root, version: place.version }
 }
 

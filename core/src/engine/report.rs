@@ -169,6 +169,8 @@ pub struct Status {
     pub bytes_fetched: u64,
     /// Requests since the engine was made.
     pub requests: u64,
+    /// Plain bytes of the frames and dictionaries that reads had decoded since the engine was made.
+    pub decoded_bytes: u64,
 }
 
 /// A collection's state.

@@ -27,6 +27,7 @@ impl Engine {
             sources: self.sources.status(now),
             bytes_fetched: self.bytes_fetched,
             requests: self.requests_made,
+            decoded_bytes: self.decoded_bytes,
         }
     }
 

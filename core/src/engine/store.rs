@@ -1,8 +1,9 @@
 //! The store's desk: what it holds, what waits to be written, and when a transaction is due.
 //!
 //! Rows are verified before they come here. Transactions are large, because small ones cost a
-//! browser more than the bytes do; a commit is a transaction of its own, after every row it
-//! speaks of is durable.
+//! browser more than the bytes do: what comes while one is under way makes up the next. A commit
+//! is the transaction of the last rows: it is given when no other is under way, so every row that
+//! it speaks of is durable before it or with it.
 
 use crate::map::{Map, Set};
 use alloc::rc::Rc;
@@ -111,9 +112,9 @@ impl StoreDesk {
         self.rows.values().map(|row| row.len()).sum()
     }
 
-    /// Whether everything given is durable.
-    pub(super) fn is_settled(&self) -> bool {
-        self.rows.is_empty() && self.state.is_none() && self.in_flight.is_none()
+    /// Whether a transaction is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// The next transaction, where one is due. `more_coming`: bulk rows are on their way.
@@ -121,17 +122,15 @@ impl StoreDesk {
         if self.in_flight.is_some() {
             return None;
         }
-        let commits = self.state.as_ref().is_some_and(|state| state.commit);
         let nothing = self.waiting.is_empty()
             && self.state.is_none()
             && self.deletes.is_empty()
             && self.audit.is_none();
         let early = more_coming && self.waiting_bytes < BATCH_BYTES && self.state.is_none();
-        if nothing || early || (commits && !self.rows.is_empty() && self.waiting.is_empty()) {
+        if nothing || early {
             return None;
         }
-        // A commit waits until every row before it is durable.
-        let state = if commits && !self.waiting.is_empty() { None } else { self.state.take() };
+        let state = self.state.take();
         let keys = core::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
         let deletes = core::mem::take(&mut self.deletes);

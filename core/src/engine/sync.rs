@@ -174,7 +174,8 @@ impl Engine {
             }
         };
         self.update_phase();
-        if outstanding || !self.store.is_settled() {
+        // The last rows go with the commit, in a transaction after all others.
+        if outstanding || self.store.is_writing() {
             return false;
         }
         if let Some(sync) = &mut self.sync {

@@ -90,28 +90,40 @@ impl WorkQueue {
 }
 
 impl Engine {
-    /// Does steps worth about so many bytes of hashing, at least one.
-    pub(super) fn do_work(&mut self, budget_bytes: usize, now: Millis) {
-        let mut spent = 0;
+    /// Does steps worth about so many bytes of hashing, at least one. False where nothing came to
+    /// its end: a bundle of which one more frame holds changes nothing yet.
+    pub(super) fn do_work(&mut self, budget_bytes: usize, now: Millis) -> bool {
+        let (mut spent, mut ended) = (0, false);
         while spent < budget_bytes.max(1) {
             let Some(item) = self.work.pop() else {
                 if !self.audit_is_ready() {
-                    return;
+                    break;
                 }
+                ended = true;
                 spent += self.audit_frame();
                 continue;
             };
             spent += match item {
-                WorkItem::Body(request) => self.check_body(request, now),
+                WorkItem::Body(request) => {
+                    let cost = self.check_body(request, now);
+                    ended |= !self.net.fetches.contains_key(&request);
+                    cost
+                }
                 WorkItem::Loaded { name, keys, rows, bytes } => {
                     let cost = rows.iter().flatten().map(Vec::len).sum();
                     self.loads.ended(bytes);
                     self.check_loaded(name, &keys, rows);
+                    ended = true;
                     cost
                 }
-                WorkItem::Decode(job) => self.decode(job),
+                WorkItem::Decode(job) => {
+                    ended = true;
+                    self.decode(job)
+                }
             };
         }
+        // A frame of a bundle under way may be what a read waits for.
+        ended || !self.ready_reads.is_empty()
     }
 
     /// Verifies what came of a body: one frame of a bundle, or a whole small object.
@@ -220,6 +232,7 @@ impl Engine {
             .and_then(|plain| verify_frame(&job.child, job.upper.as_deref(), plain));
         match frame {
             Ok(frame) => {
+                self.decoded_bytes += frame.plain().len() as u64;
                 self.frames.insert(job.child.identity, Rc::new(frame), plain_len);
                 self.drop_blob(&name);
             }

@@ -33,8 +33,8 @@ pub fn ends_block(word: u32, target: u32, block: u64, item: u64) -> bool {
     if block >= u64::from(target) * u64::from(MAX_OVER_TARGET) {
         return true;
     }
-    // Targets are at most 2^20 and the block is below 2^22 here: 2^32 · 2^80 on the left, at most
-    // 2^2 · 2^66 · 2^22 · 2^32 on the right.
+    // Targets are below 2^21 and the block is below 2^23 here: 2^32 · 2^84 on the left, at most
+    // 2^2 · 2^69 · 2^22 · 2^32 on the right.
     let target = u128::from(target);
     let block = u128::from(block);
     let left = u128::from(word) * target * target * target * target;

@@ -105,6 +105,22 @@ impl VerifiedFrame {
         Records { frame: self, next_leaf: index, reader: None, from: key }
     }
 
+    /// Shows the records from a key on, in key order, until the visitor wants no more. Nothing is
+    /// allocated for a record.
+    pub fn visit_from(&self, key: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
+        let mut index = self.node.child_for(key).unwrap_or_default();
+        while let Some(bytes) = self.leaf(index) {
+            // The leaves were parsed before: no error is left in them.
+            let Ok(mut reader) = LeafReader::new(bytes) else { return };
+            while let Ok(Some(value)) = reader.advance() {
+                if reader.key() >= key && !visit(reader.key(), value) {
+                    return;
+                }
+            }
+            index += 1;
+        }
+    }
+
     /// All records, in key order.
     pub fn records(&self) -> Records<'_> {
         self.records_from(&[])

@@ -78,7 +78,7 @@ pub(super) fn range(cli: &Cli, args: &RangeArgs, _ui: Ui) -> Result<()> {
         let query = RangeQuery { collection, start, end: end.clone(), limit, at };
         let page = read_page(&mut host, query)?;
         left = left.saturating_sub(page.records.len() as u64);
-        for (key, value) in &page.records {
+        for (key, value) in page.records.iter() {
             if on_stdout(write_record(&mut out, key, value, args.raw))?.is_break() {
                 return Ok(());
             }

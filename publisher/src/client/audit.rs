@@ -3,7 +3,7 @@
 //! The engine checks every frame up to the signed root as it reads. This checks the engine: the
 //! records that came out, and only they, give that root again.
 
-use packice_core::engine::io::{Answer, RangeQuery};
+use packice_core::engine::io::{Answer, RangeQuery, Records};
 use packice_core::format::manifest::Params;
 use packice_core::tree::build::TreeBuilder;
 use packice_core::types::Identity;
@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 /// Records of one page, and where the next begins.
 pub struct Page {
     /// Keys and values.
-    pub records: Vec<(Vec<u8>, Vec<u8>)>,
+    pub records: Records,
     /// Where the next page starts.
     pub next: Option<Vec<u8>>,
     /// The root that all pages are read from.
@@ -58,7 +58,7 @@ pub fn audit(host: &mut Host, expected: &Expected<'_>, progress: &dyn Fn(u64)) -
             at,
         };
         let page = read_page(host, query)?;
-        for (key, value) in &page.records {
+        for (key, value) in page.records.iter() {
             builder.push(key, value)?;
         }
         progress(builder.records());
