@@ -17,6 +17,13 @@ export type FetchPage = (
   signal: AbortSignal,
 ) => Promise<Page>;
 
+/**
+ * Entries are views of blocks of about so many bytes. An array of its own for each key and each
+ * value would cost several times as much to make and to collect; views of whole pages would keep
+ * up to a megabyte alive for one value.
+ */
+const BLOCK_BYTES = 16 << 10;
+
 const END: Result = { done: true, value: undefined };
 
 export class Entries implements AsyncIterableIterator<Entry> {
@@ -28,9 +35,12 @@ export class Entries implements AsyncIterableIterator<Entry> {
   readonly #abort = () => this.#stop.abort();
   #page: Page | undefined;
   #ahead: Promise<Page> | undefined;
-  /** Where in the page the next entry is: its place in `lengths`, its first byte. */
+  /** The next entry's place in the page's `lengths`. */
   #index = 0;
+  /** What entries are cut out of: a part of the page from `#byte` on; the next one is at `#at`. */
+  #block = new ArrayBuffer(0);
   #byte = 0;
+  #at = 0;
   #left: number;
   /** The answer to the last call that had to wait; later ones come after it. */
   #waiting: Promise<unknown> | undefined;
@@ -96,14 +106,23 @@ export class Entries implements AsyncIterableIterator<Entry> {
   #take(): Entry | undefined {
     const page = this.#page;
     if (!page || this.#index >= page.lengths.length) return undefined;
-    const valueAt = this.#byte + page.lengths[this.#index]!;
-    const end = valueAt + page.lengths[this.#index + 1]!;
-    // Copies: a view would keep the whole page alive for one value.
-    const key = page.bytes.slice(this.#byte, valueAt);
-    const value = page.bytes.slice(valueAt, end);
+    const keyLength = page.lengths[this.#index]!;
+    const length = keyLength + page.lengths[this.#index + 1]!;
+    if (this.#at + length > this.#block.byteLength) this.#cut(page.bytes, length);
+    const from = this.#at;
     this.#index += 2;
-    this.#byte = end;
-    return { key, value };
+    this.#at += length;
+    return {
+      key: new Uint8Array(this.#block, from, keyLength),
+      value: new Uint8Array(this.#block, from + keyLength, length - keyLength),
+    };
+  }
+
+  /** Copies the next block out of the page: it ends where an entry does not fit any more. */
+  #cut(bytes: Uint8Array, length: number): void {
+    this.#byte += this.#at;
+    const block = bytes.slice(this.#byte, this.#byte + Math.max(BLOCK_BYTES, length));
+    [this.#block, this.#at] = [block.buffer, 0];
   }
 
   /** Goes on to the next page, and asks for the one after it; false after the last. */
@@ -115,6 +134,7 @@ export class Entries implements AsyncIterableIterator<Entry> {
     this.#left -= page.lengths.length / 2;
     this.#ahead = page.next && this.#left > 0 ? this.#ask(page.next, page.root) : undefined;
     [this.#page, this.#index, this.#byte] = [page, 0, 0];
+    [this.#block, this.#at] = [new ArrayBuffer(0), 0];
     return true;
   }
 

@@ -73,6 +73,7 @@ export type Lookup =
   | { state: "absent"; version: number }
   | { state: "unknown"; reason: "no-snapshot" | "not-synced" | "unreachable" };
 
+/** A record of a range: views of a buffer that its neighbours share. Copy what you transfer. */
 export interface Entry {
   key: Uint8Array;
   value: Uint8Array;

@@ -195,8 +195,8 @@ impl Host {
         self.draining.set(false);
     }
 
-    /// Hands an input to the engine. A piece of a body is verified in the turn that brought it: that
-    /// is less work than a turn of the event loop is.
+    /// Hands an input to the engine. A piece of a body is verified in the turn that brought it:
+    /// that is less work than a turn of the event loop is.
     fn hand_over(&self, input: Input) {
         let body = matches!(input, Input::Body { .. } | Input::BodyEnd { .. });
         let mut engine = self.engine.borrow_mut();
