@@ -29,6 +29,7 @@
 extern crate alloc;
 
 pub mod codec;
+pub mod delta;
 pub mod engine;
 pub mod error;
 pub mod format;

@@ -118,3 +118,9 @@ pub const MAX_AUDIT_PLACES: usize = 16;
 /// Longest audit row of a client's store.
 pub const MAX_AUDIT_LEN: usize =
     MAX_AUDIT_MARKS * (64 + MAX_AUDIT_PLACES * (MAX_SEED_PATH_LEN + 16)) + 64;
+/// Most operations of one delta segment.
+pub const MAX_SEGMENT_OPERATIONS: usize = 1 << 16;
+/// Most bytes of new keys and values of one delta segment: a target of 1 MiB, and one record.
+pub const MAX_SEGMENT_PLAIN_LEN: usize = (1 << 20) + MAX_VALUE_LEN + MAX_KEY_LEN;
+/// Most bytes of old records that a delta segment may take as its reference as a whole.
+pub const MAX_SEGMENT_REFERENCE_LEN: usize = 2 << 20;
