@@ -15,5 +15,5 @@ mod ops;
 mod segment;
 mod text;
 
-pub use ops::{OldRecords, Op, diff};
+pub use ops::{OldRecords, Op, Piece, PieceRecords, diff, split};
 pub use segment::{Unpacker, pack};

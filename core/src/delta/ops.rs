@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::limits::MAX_SEGMENT_OPERATIONS;
+
 /// One operation. Ranks count the records of the range as it was, from 0.
 ///
 /// Operations stand in key order: by rank, and at one rank insertions before the operation on the
@@ -36,6 +38,15 @@ impl Op {
     pub fn rank(&self) -> u64 {
         match self {
             Self::Update { rank, .. } | Self::Delete { rank } | Self::Insert { rank, .. } => *rank,
+        }
+    }
+
+    /// The same operation, its rank counted from this one.
+    fn counted_from(self, first: u64) -> Self {
+        match self {
+            Self::Update { rank, value } => Self::Update { rank: rank - first, value },
+            Self::Delete { rank } => Self::Delete { rank: rank - first },
+            Self::Insert { rank, key, value } => Self::Insert { rank: rank - first, key, value },
         }
     }
 
@@ -100,4 +111,71 @@ pub fn diff(old: &(impl OldRecords + ?Sized), new: &(impl OldRecords + ?Sized)) 
             (core::cmp::Ordering::Greater | core::cmp::Ordering::Equal, _, _) => return ops,
         }
     }
+}
+
+/// The operations on a key range, and the old records that they count from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The first key of the range; the range goes on to the next piece's first key, or to the end.
+    pub start: Vec<u8>,
+    /// The first old record of the range.
+    pub first_rank: u64,
+    /// How many old records the range has.
+    pub old_records: u64,
+    /// The operations, their ranks counted from the range's first record.
+    pub ops: Vec<Op>,
+}
+
+/// Old records in part: those of one piece.
+#[derive(Clone, Copy, Debug)]
+pub struct PieceRecords<'a, O: ?Sized> {
+    /// All of them.
+    pub old: &'a O,
+    /// The first of the piece.
+    pub first_rank: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl<O: OldRecords + ?Sized> OldRecords for PieceRecords<'_, O> {
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn record(&self, rank: u64) -> Option<(&[u8], &[u8])> {
+        if rank < self.count { self.old.record(self.first_rank + rank) } else { None }
+    }
+}
+
+/// Cuts operations into pieces of at most `plain_target` new bytes (one operation more may pass
+/// it) and as many operations as a segment holds. The first piece begins at the first key there
+/// is, the last one ends with the last.
+pub fn split(old: &(impl OldRecords + ?Sized), ops: Vec<Op>, plain_target: u64) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut open = Piece { start: Vec::new(), first_rank: 0, old_records: 0, ops: Vec::new() };
+    let mut plain = 0;
+    for op in ops {
+        let full =
+            plain + op.plain_len() > plain_target || open.ops.len() >= MAX_SEGMENT_OPERATIONS;
+        if full && !open.ops.is_empty() {
+            let rank = op.rank();
+            let start = match &op {
+                Op::Insert { key, .. } => key.clone(),
+                Op::Update { .. } | Op::Delete { .. } => {
+                    old.record(rank).map_or_else(Vec::new, |(key, _)| key.to_vec())
+                }
+            };
+            open.old_records = rank - open.first_rank;
+            pieces.push(open);
+            open = Piece { start, first_rank: rank, old_records: 0, ops: Vec::new() };
+            plain = 0;
+        }
+        plain += op.plain_len();
+        open.ops.push(op.counted_from(open.first_rank));
+    }
+    open.old_records = old.count() - open.first_rank;
+    if !open.ops.is_empty() {
+        pieces.push(open);
+    }
+    pieces
 }

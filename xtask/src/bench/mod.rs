@@ -2,11 +2,14 @@
 //! `target/bench/{NAME}.json`. How each is measured is in docs/benchmarks.md.
 
 mod frames;
+mod history;
 pub(crate) mod large;
 mod peak;
+mod rivals;
 mod sets;
 mod sync;
 mod trust;
+mod update;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -30,6 +33,8 @@ enum Bench {
     Sync(sync::Args),
     /// What trust costs: bytes and round trips to the head, its share of the package, its CPU
     Trust(trust::Args),
+    /// Bytes of an update, beside outside tools
+    Update(update::Args),
 }
 
 /// The verb.
@@ -39,5 +44,6 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
         Bench::Large(args) => large::main(shop, args),
         Bench::Sync(args) => sync::main(shop, args),
         Bench::Trust(args) => trust::main(shop, args),
+        Bench::Update(args) => update::main(shop, args),
     }
 }
