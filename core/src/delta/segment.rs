@@ -21,8 +21,8 @@ const MAX_NEIGHBOURS: u8 = 32;
 const LEARN_LEN: usize = 192 << 10;
 /// The reference byte's bit for the whole range.
 const WHOLE: u8 = 0x80;
-/// Counters of the model, as a power of two: 256 KiB to 4 MiB.
-const TABLE_BITS: core::ops::RangeInclusive<u8> = 16..=20;
+/// Counters of the model, as a power of two: 64 KiB to 4 MiB.
+const TABLE_BITS: core::ops::RangeInclusive<u8> = 14..=20;
 
 /// What an encoder tries: the smallest wins.
 const REFERENCES: [Reference; 4] = [
