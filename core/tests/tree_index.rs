@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use common::{Records, Rng, SMALL, Snapshot, records, snapshot};
 use packice_core::error::{Error, TrustError};
-use packice_core::format::layout::{Directory, Page};
+use packice_core::format::layout::{Bundle, Directory, Page};
 use packice_core::tree::index::{FrameId, Index, Located};
 use packice_core::tree::verify::verify_frame;
 
@@ -198,10 +198,11 @@ fn a_page_that_does_not_fit_its_directory_is_refused() {
     refused(0, &|p| {
         p.bundles.pop();
     });
+    refused(0, &|p| p.nodes[0].level = 3);
+    // One bundle more than the directory says.
     refused(0, &|p| {
         let frame = p.bundles[0].frames.pop().unwrap();
-        p.bundles[1].frames.insert(0, frame);
-        p.nodes[0].level = 3;
+        p.bundles.push(Bundle { name: p.bundles[0].name, frames: vec![frame] });
     });
 }
 

@@ -94,7 +94,7 @@ pub enum Event {
     /// What serves reads has another level of age than before. It is noticed with the next input
     /// or tick: no timer runs for it.
     Freshness(Freshness),
-    /// The state in full, asked for by [`Command::Status`].
+    /// The state in full, asked for by [`Command::Status`](super::io::Command::Status).
     Status(Status),
 }
 
