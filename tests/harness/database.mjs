@@ -57,13 +57,16 @@ export async function audit(name) {
   return { keys: [...found.keys()], bad: bad.map(([key]) => key) };
 }
 
-/** Changes bytes all over a stored object, as a failing disk would. */
+/** Changes bytes all over a stored object, in each of its parts, as a failing disk would. */
 export function damage(name, key) {
   return withDatabase(name, async (database) => {
     const store = database.transaction('objects', 'readwrite').objectStore('objects');
-    const bytes = await done(store.get(key));
-    for (let at = 0; at < bytes.length; at += 512) bytes[at] ^= 1;
-    await done(store.put(bytes, key));
+    const rows = (await done(store.getAllKeys())).filter((row) => row.split('#')[0] === key);
+    for (const row of rows) {
+      const bytes = await done(store.get(row));
+      for (let at = 0; at < bytes.length; at += 512) bytes[at] ^= 1;
+      await done(store.put(bytes, row));
+    }
   });
 }
 
