@@ -11,7 +11,7 @@ import init, {
   type WasmSource,
 } from "./packice_client.js";
 import { toWire, type WireError } from "./errors.js";
-import type { Method, Methods, Reply, Request } from "./rpc.js";
+import type { Method, Methods, Page, PageArgs, Reply, Request } from "./rpc.js";
 
 export type Send = (reply: Reply) => void;
 
@@ -67,12 +67,28 @@ function seedReader(seed: Blob | string): ReadSeed {
   };
 }
 
+/** A page that a range will ask for next: its arguments, the engine's id and the answer. */
+interface Ahead {
+  args: PageArgs;
+  engineId: number;
+  page: Promise<Page>;
+}
+
+/** Whether two requests ask for one page. */
+function samePage(a: PageArgs, b: PageArgs): boolean {
+  const text = ({ collection, limit, ...keys }: PageArgs) =>
+    [collection, limit, keys.start, keys.end, keys.at].join();
+  return text(a) === text(b);
+}
+
 /** Serves one data set: the returned function takes requests, answers go to `send`. */
 export function serve(send: Send): (request: Request) => void {
   let client: Client | undefined;
   /** The engine's ids of a request's reads: one, or one for each key. */
   const running = new Map<number, number[]>();
   let nextRead = 1;
+  /** The page after the one that was answered last: read while that one travels. */
+  let ahead: Ahead | undefined;
 
   /** Nothing may run on an instance after a trap: its state is unknown. */
   function die(why: WireError): void {
@@ -92,6 +108,28 @@ export function serve(send: Send): (request: Request) => void {
     if (ids) ids.push(engineId);
     else running.set(id, [engineId]);
     return engineId;
+  }
+
+  function readPage(engineId: number, args: PageArgs): Promise<Page> {
+    const { collection, start, end, limit, at } = args;
+    return opened().page(engineId, collection, start, end, limit, at);
+  }
+
+  /** A page of a range. From its second page on, the next is begun before it is asked for. */
+  async function page(id: number, args: PageArgs): Promise<Page> {
+    const ready = ahead && samePage(ahead.args, args) ? ahead : undefined;
+    if (ready) running.set(id, [ready.engineId]);
+    else if (ahead) client?.cancel(ahead.engineId);
+    ahead = undefined;
+    const answer = await (ready?.page ?? readPage(read(id), args));
+    if (args.at && answer.next && client && !ahead) {
+      const next = { ...args, start: answer.next.slice(), at: answer.root.slice() };
+      const engineId = nextRead++;
+      ahead = { args: next, engineId, page: readPage(engineId, next) };
+      // It is awaited when it is asked for; until then its failure is not unhandled.
+      ahead.page.catch(() => undefined);
+    }
+    return answer;
   }
 
   const methods: {
@@ -118,8 +156,7 @@ export function serve(send: Send): (request: Request) => void {
     get: (id, { collection, key }) => opened().get(read(id), collection, key),
     getMany: (id, { collection, keys }) =>
       Promise.all(keys.map((key) => opened().get(read(id), collection, key))),
-    page: (id, { collection, start, end, limit, at }) =>
-      opened().page(read(id), collection, start, end, limit, at),
+    page,
     proof: async (id, { collection, key }) => {
       const proof = await opened().proof(read(id), collection, key);
       return { collection, key, ...proof };
@@ -128,7 +165,7 @@ export function serve(send: Send): (request: Request) => void {
     sync: (id) => opened().sync(read(id)),
     close() {
       client?.close();
-      client = undefined;
+      client = ahead = undefined;
     },
   };
 

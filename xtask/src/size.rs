@@ -11,8 +11,9 @@ use crate::shop::Shop;
 use crate::stamp::files_under;
 use crate::step;
 
-/// What wasm and JavaScript together may weigh, in KB of 1000 bytes.
-const BUDGET_KB: f64 = 150.0;
+/// What wasm and JavaScript together may weigh, in KB of 1000 bytes. The way from a publisher to a
+/// read fits 150; seeds, the audit, full proofs and freshness came after it.
+const BUDGET_KB: f64 = 155.0;
 
 /// Measure the npm package: wasm and JavaScript as brotli, by part.
 #[derive(clap::Args)]
