@@ -37,8 +37,8 @@ pub const MAX_LEVEL: u8 = 12;
 pub const MAX_FRAME_PLAIN_LEN: usize = 4 * 1_048_576 + MAX_LEAF_LEN;
 /// Longest frame on the wire: zstd's bound on incompressible content of that length.
 pub const MAX_FRAME_WIRE_LEN: usize = MAX_FRAME_PLAIN_LEN + MAX_FRAME_PLAIN_LEN / 128 + 512;
-/// Target of a bundle on the wire, in bytes: the mean is a sixth below it, so that a full sync takes
-/// at most one request for each MiB.
+/// Target of a bundle on the wire, in bytes: the mean is a sixth below it, so that a full sync
+/// takes at most one request for each MiB.
 pub const BUNDLE_TARGET: u32 = 5 << 18;
 /// A bundle takes no further frame once it has reached so many bytes: with the longest frame on
 /// top it is still within [`MAX_OBJECT_LEN`].

@@ -59,8 +59,13 @@ fn records() -> impl Strategy<Value = Records> {
     btree_map(key, value, 0..60).prop_map(|map| map.into_iter().collect())
 }
 
+/// Few cases: each packs with every reference, unoptimised.
+fn cases() -> ProptestConfig {
+    ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn a_delta_leads_from_any_records_to_any_others(old in records(), new in records()) {
@@ -88,7 +93,8 @@ proptest! {
         let ops = diff(old.as_slice(), new.as_slice());
         let mut all = Vec::new();
         let mut end = 0;
-        for Piece { first_rank, old_records, ops, start } in split(old.as_slice(), ops.clone(), target) {
+        for piece in split(old.as_slice(), ops.clone(), target) {
+            let Piece { first_rank, old_records, ops, start } = piece;
             prop_assert_eq!(first_rank, end);
             end = first_rank + old_records;
             let range = PieceRecords { old: old.as_slice(), first_rank, count: old_records };

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::build::bindgen::{self, Effort, Glue};
-use crate::build::npm;
+use crate::build::{edge, npm};
 use crate::shop::Shop;
 use crate::step::{self, Step};
 use crate::{demo, toolchain};
@@ -141,6 +141,8 @@ fn cpu(shop: &Shop, chromium: &Path) -> Result<Value> {
 /// Runs tests/attacks with each client, and counts the rows that pass with every one that they
 /// are for.
 fn attacks(shop: &mut Shop, chromium: &Path) -> Result<Value> {
+    // One fixture is against the edge itself.
+    edge::build(shop, Effort::Ship)?;
     let folder = shop.target.join("attacks");
     for client in CLIENTS {
         // What an earlier run left must not count for this one.
