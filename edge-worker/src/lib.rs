@@ -9,9 +9,10 @@
 //!
 //! `route` reads method and path. For a read, `respond` says what to fetch and, once size and tag
 //! are known, what to answer; for a write, `upload`, `pointer` and `verify` say what must hold.
-//! All of these are pure and tested natively. The shell is six files that only exist on workerd:
-//! `shell` (requests into plain data, replies into responses), `serve` and `publish` (the order of
-//! steps), `cron` (what nobody asked for, decided by `refresh`), `store` (R2), `cache` (Cache API).
+//! All of these are pure and tested natively. What is no resource stands in the table of `service`.
+//! The shell, `shell/`, only exists on workerd: its `mod.rs` (requests into plain data, replies into
+//! responses), `serve`, `services` and `publish` (the order of steps), `cron/` (what nobody asked
+//! for, decided by `refresh`), `store` (R2), `cache` (Cache API).
 //!
 //! # What an attacker could try here
 //!
@@ -33,19 +34,10 @@ pub mod reply;
 pub mod resource;
 pub mod respond;
 pub mod route;
+pub mod service;
 pub mod status;
 pub mod upload;
 pub mod verify;
 
 #[cfg(target_arch = "wasm32")]
-mod cache;
-#[cfg(target_arch = "wasm32")]
-mod cron;
-#[cfg(target_arch = "wasm32")]
-mod publish;
-#[cfg(target_arch = "wasm32")]
-mod serve;
-#[cfg(target_arch = "wasm32")]
 mod shell;
-#[cfg(target_arch = "wasm32")]
-mod store;

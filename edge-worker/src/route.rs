@@ -9,17 +9,15 @@ use packice_core::types::{Name, ObjectKind, WireName};
 use crate::limits::MAX_PATH_LEN;
 use crate::problem::{Problem, ProblemCode};
 use crate::resource::Resource;
+use crate::service::{self, Service};
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Is the Worker alive?
-    Health {
-        /// Whether only the headers are wanted.
-        head: bool,
-    },
-    /// Is the store there as well?
-    Ready {
+    /// Something beside the resources.
+    Service {
+        /// What.
+        service: Service,
         /// Whether only the headers are wanted.
         head: bool,
     },
@@ -47,12 +45,12 @@ pub enum Route {
     },
 }
 
-const READ: &str = "GET, HEAD, OPTIONS";
+/// The methods of what is only read.
+pub(crate) const READ: &str = "GET, HEAD, OPTIONS";
 const READ_WRITE: &str = "GET, HEAD, PUT, OPTIONS";
 
 enum Target {
-    Health,
-    Ready,
+    Service(Service, &'static str),
     Resource(Resource),
 }
 
@@ -63,7 +61,8 @@ pub fn route(method: &str, path: &str) -> Route {
         return Route::Reject { problem: Problem::new(ProblemCode::NotFound, detail) };
     };
     let allow = match &target {
-        Target::Health | Target::Ready | Target::Resource(Resource::Checkpoint { .. }) => READ,
+        Target::Service(_, methods) => methods,
+        Target::Resource(Resource::Checkpoint { .. }) => READ,
         Target::Resource(
             Resource::Object { .. }
             | Resource::Bootstrap { .. }
@@ -73,14 +72,13 @@ pub fn route(method: &str, path: &str) -> Route {
     };
     let head = method == "HEAD";
     match (method, target) {
-        ("GET" | "HEAD", Target::Health) => Route::Health { head },
-        ("GET" | "HEAD", Target::Ready) => Route::Ready { head },
+        ("OPTIONS", Target::Service(..) | Target::Resource(_)) => Route::Options { allow },
+        (_, Target::Service(service, _)) if allows(allow, method) => {
+            Route::Service { service, head }
+        }
         ("GET" | "HEAD", Target::Resource(resource)) => Route::Read { resource, head },
         ("PUT", Target::Resource(resource)) if allow == READ_WRITE => Route::Write { resource },
-        ("OPTIONS", Target::Health | Target::Ready | Target::Resource(_)) => {
-            Route::Options { allow }
-        }
-        (_, Target::Health | Target::Ready | Target::Resource(_)) => {
+        (_, Target::Service(..) | Target::Resource(_)) => {
             let detail = format!("this path takes {allow}");
             let problem = Problem::new(ProblemCode::MethodNotAllowed, detail);
             Route::Reject { problem: problem.with_header("allow", allow) }
@@ -88,17 +86,22 @@ pub fn route(method: &str, path: &str) -> Route {
     }
 }
 
+fn allows(allow: &str, method: &str) -> bool {
+    allow.split(", ").any(|allowed| allowed == method)
+}
+
 fn target(path: &str) -> Option<Target> {
     if path.len() > MAX_PATH_LEN {
         return None;
     }
-    match path {
-        "/healthz" => return Some(Target::Health),
-        "/readyz" => return Some(Target::Ready),
-        _ => {}
+    if let Some((service, methods)) = service::of_edge(path) {
+        return Some(Target::Service(service, methods));
     }
     let (dataset, rest) = path.strip_prefix("/v1/")?.split_once('/')?;
     let dataset = Name::new(dataset).ok()?;
+    if let Some((service, methods)) = service::of_dataset(&dataset, rest) {
+        return Some(Target::Service(service, methods));
+    }
     resource(dataset, rest).map(Target::Resource)
 }
 
@@ -143,7 +146,7 @@ mod tests {
         match route(method, path) {
             Route::Reject { problem } => problem.code.status(),
             Route::Options { .. } => 204,
-            Route::Health { .. } | Route::Ready { .. } | Route::Read { .. } => 200,
+            Route::Service { .. } | Route::Read { .. } => 200,
             Route::Write { .. } => 201,
         }
     }
@@ -176,8 +179,10 @@ mod tests {
             let writable = !path.ends_with("checkpoint");
             assert_eq!(status("PUT", &path), if writable { 201 } else { 405 }, "{path}");
         }
-        assert_eq!(route("GET", "/healthz"), Route::Health { head: false });
-        assert_eq!(route("HEAD", "/readyz"), Route::Ready { head: true });
+        let health = Route::Service { service: Service::Health, head: false };
+        assert_eq!(route("GET", "/healthz"), health);
+        let ready = Route::Service { service: Service::Ready, head: true };
+        assert_eq!(route("HEAD", "/readyz"), ready);
     }
 
     #[test]

@@ -181,7 +181,8 @@ test('the worker reads no path that the document lacks', async () => {
   const segments = new Set(api.methods().flatMap(([template]) => template.split('/')));
   const { enum: kinds } = api.document.components.parameters.Kind.schema;
   const route = (await read('edge-worker/src/route.rs')).split('#[cfg(test)]')[0];
-  const grammar = route.slice(route.indexOf('\nfn target('));
+  const services = await read('edge-worker/src/service.rs');
+  const grammar = route.slice(route.indexOf('\nfn target(')) + services;
   const quoted = grammar.matchAll(/"([a-z0-9/-]*[a-z][a-z0-9/-]*)"/g);
   const literals = [...quoted].map(([, text]) => text);
   assert.ok(literals.includes('/healthz') && literals.includes('trust-root'), 'it is found');

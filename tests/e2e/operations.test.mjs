@@ -58,7 +58,7 @@ test('names are those of wrangler.toml and of the code', async () => {
   assert.ok(page.includes(bucket));
   const lines = await commands();
   assert.ok(lines.includes(`npx wrangler r2 bucket create ${said('bucket_name')}`));
-  const [secret] = /PUBLISH_\w+/.exec(await read('edge-worker/src/serve.rs'));
+  const [secret] = /PUBLISH_\w+/.exec(await read('edge-worker/src/shell/serve.rs'));
   assert.ok(lines.includes(`npx wrangler secret put ${secret}`));
   const sources = await readdir(join(ROOT, 'publisher/src'), { recursive: true });
   const files = sources.filter((name) => name.endsWith('.rs'));

@@ -4,16 +4,15 @@
 use worker::{Date, Env, Request, ResponseBody};
 
 use crate::auth::Tokens;
-use crate::cache;
 use crate::headers::RequestHeaders;
 use crate::problem::{Problem, ProblemCode};
-use crate::publish;
 use crate::reply::{Extent, Reply};
 use crate::resource::Resource;
 use crate::respond::{self, Fetch, ObjectMeta, ReadPlan};
 use crate::route::Route;
-use crate::status;
-use crate::store::{self, Found, Store, StoreError};
+use crate::shell::cache;
+use crate::shell::publish;
+use crate::shell::store::{self, Found, Store, StoreError};
 use crate::upload;
 use crate::verify;
 
@@ -67,8 +66,7 @@ impl Edge {
     ) -> Answer {
         let head = request.inner().method() == "HEAD";
         let answer = match route {
-            Route::Health { head } => Ok(status::health(head).into()),
-            Route::Ready { head } => Ok(self.ready(head).await.into()),
+            Route::Service { service, head } => Ok(self.serve(service, head).await),
             Route::Options { allow } => Ok(Reply::preflight(allow).into()),
             Route::Reject { problem } => Err(problem),
             Route::Read { resource, head } => self.read(&resource, head, headers).await,
@@ -96,17 +94,6 @@ impl Edge {
     /// The URL of a resource: its key in the cache.
     pub(crate) fn url(&self, resource: &Resource) -> String {
         format!("{}{}", self.origin, resource.path())
-    }
-
-    async fn ready(&self, head: bool) -> Reply {
-        let began_ms = Date::now().as_millis();
-        let pinged = match self.store() {
-            Ok(store) => store.ping().await.map_err(Problem::from),
-            Err(problem) => Err(problem),
-        };
-        let took_ms = Date::now().as_millis().saturating_sub(began_ms);
-        let pinged = pinged.map(|()| took_ms).map_err(|problem| problem.detail);
-        status::ready(pinged, &self.tokens(), head)
     }
 
     async fn read(

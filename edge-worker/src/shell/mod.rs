@@ -1,14 +1,21 @@
-//! The Worker's entry: requests into plain data, replies into responses.
+//! The shell: everything that exists on workerd only. This file is the Worker's entry: requests
+//! into plain data, replies into responses.
+
+pub(crate) mod cache;
+mod cron;
+pub(crate) mod publish;
+pub(crate) mod serve;
+mod services;
+pub(crate) mod store;
 
 use worker::{Context, Env, Headers, Request, Response, ResponseBody, console_error, event};
 
-use crate::cache;
 use crate::headers::RequestHeaders;
 use crate::log;
 use crate::reply::{Body, Reply};
 use crate::route::route;
-use crate::serve::{Answer, Edge, Keep};
-use crate::store::Store;
+use crate::shell::serve::{Answer, Edge, Keep};
+use crate::shell::store::Store;
 
 /// Answers a request.
 #[event(fetch)]

@@ -7,15 +7,15 @@ use packice_core::trust::tiles::TileRef;
 use packice_core::types::Name;
 use worker::{Request, console_error};
 
-use crate::cache;
 use crate::headers::RequestHeaders;
 use crate::log;
 use crate::pointer::{self, PointerMark, Precondition, StoredPointer, Swap};
 use crate::problem::{Problem, ProblemCode};
 use crate::reply::Reply;
 use crate::resource::Resource;
-use crate::serve::Edge;
-use crate::store::{Small, Store};
+use crate::shell::cache;
+use crate::shell::serve::Edge;
+use crate::shell::store::{Small, Store};
 use crate::upload::{self, Collector, TileWrite};
 use crate::verify::{self, Evidence};
 

@@ -1,4 +1,4 @@
-//! The cron: asks the witnesses again, so that a quiet data set stays fresh. Nothing is decided
+//! Asks the witnesses again, so that a quiet data set stays fresh. Nothing is decided
 //! here; each data set is by itself, and what fails is logged and comes again the next time.
 
 use std::time::Duration;
@@ -8,18 +8,15 @@ use futures_util::future::{Either, join_all, select};
 use packice_core::trust::tiles::TileRef;
 use packice_core::trust::witness::MAX_ANSWER_LEN;
 use packice_core::types::Name;
-use worker::{
-    AbortController, Delay, Env, Fetch, Method, Request, RequestInit, ScheduleContext,
-    ScheduledEvent, console_error, event,
-};
+use worker::{AbortController, Delay, Env, Fetch, Method, Request, RequestInit, console_error};
 
 use crate::log;
 use crate::pointer::{self, Swap};
 use crate::problem::{Problem, ProblemCode};
-use crate::publish::{stored_pointers, swap_pointer, trust_roots};
 use crate::refresh::{Ask, Next, Refresh, WitnessUrls};
 use crate::resource::{Resource, bootstrap_prefix};
-use crate::store::Store;
+use crate::shell::publish::{stored_pointers, swap_pointer, trust_roots};
+use crate::shell::store::Store;
 use crate::verify;
 
 /// The variable that lists the witnesses.
@@ -27,14 +24,14 @@ const WITNESSES: &str = "WITNESSES";
 /// How long one witness may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-#[event(scheduled)]
-async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+/// Refreshes every data set.
+pub(crate) async fn run(env: &Env) {
     let list = env.var(WITNESSES).map(|list| list.to_string()).unwrap_or_default();
     let urls = WitnessUrls::parse(&list);
     if urls.is_empty() {
         return;
     }
-    let Ok(store) = Store::open(&env) else { return };
+    let Ok(store) = Store::open(env) else { return };
     let Ok(datasets) = store.datasets().await else { return };
     for dataset in datasets {
         if let Err(problem) = refresh(&store, &dataset, &urls).await {

@@ -1,0 +1,39 @@
+//! What the edge answers beside the resources of its data sets: the table of its services.
+//!
+//! A service is one row here, with its methods, and one arm in the shell's `services`. In scope:
+//! paths and methods. Out of scope: what a service says, which its own module decides.
+
+use packice_core::types::Name;
+
+use crate::route::READ;
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Is the Worker alive?
+    Health,
+    /// Is the store there as well?
+    Ready,
+}
+
+/// The services of the edge as a whole, and the methods of each.
+const OF_EDGE: &[(&str, Service, &str)] =
+    &[("/healthz", Service::Health, READ), ("/readyz", Service::Ready, READ)];
+
+/// The service behind a path outside of every data set, with its methods.
+pub(crate) fn of_edge(path: &str) -> Option<(Service, &'static str)> {
+    let (_, service, methods) = OF_EDGE.iter().find(|(own, ..)| *own == path)?;
+    Some((service.clone(), methods))
+}
+
+/// A service of a data set: makes the row's value.
+type OfDataset = fn(Name) -> Service;
+
+/// The services of a data set, by what follows `/v1/{dataset}/`, and the methods of each.
+const OF_DATASET: &[(&str, OfDataset, &str)] = &[];
+
+/// The service behind a path of a data set, with its methods.
+pub(crate) fn of_dataset(dataset: &Name, rest: &str) -> Option<(Service, &'static str)> {
+    let (_, service, methods) = OF_DATASET.iter().find(|(own, ..)| *own == rest)?;
+    Some((service(dataset.clone()), methods))
+}
