@@ -124,3 +124,13 @@ pub const MAX_SEGMENT_OPERATIONS: usize = 1 << 16;
 pub const MAX_SEGMENT_PLAIN_LEN: usize = (1 << 20) + MAX_VALUE_LEN + MAX_KEY_LEN;
 /// Most bytes of old records that a delta segment may take as its reference as a whole.
 pub const MAX_SEGMENT_REFERENCE_LEN: usize = 2 << 20;
+
+/// Longest layer directory: an object on the wire, of a hundred thousand changed frames.
+pub const MAX_LAYER_LEN: usize = MAX_OBJECT_LEN;
+/// Most pages of one layer.
+pub const MAX_LAYER_PAGES: usize = 1 << 16;
+/// Longest plain layer page: the cap over the target, and one entry of the greatest size.
+pub const MAX_LAYER_PAGE_PLAIN_LEN: usize =
+    4 * LAYER_PAGE_TARGET as usize + MAX_VALUE_LEN + MAX_KEY_LEN + 16;
+/// Largest target of a layer page, in plain bytes; a client's own pages are smaller.
+pub const LAYER_PAGE_TARGET: u32 = 256 << 10;

@@ -160,12 +160,23 @@ pub enum ObjectKind {
     Bundle,
     /// A segment of a delta.
     Delta,
+    /// The directory of a layer: an overlay on a base.
+    Layer,
+    /// A page of a layer.
+    LayerPage,
 }
 
 impl ObjectKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Manifest, Self::Layout, Self::Dictionary, Self::Bundle, Self::Delta];
+    pub const ALL: [Self; 7] = [
+        Self::Manifest,
+        Self::Layout,
+        Self::Dictionary,
+        Self::Bundle,
+        Self::Delta,
+        Self::Layer,
+        Self::LayerPage,
+    ];
 
     /// The kind's name in URLs.
     pub fn as_str(self) -> &'static str {
@@ -175,6 +186,8 @@ impl ObjectKind {
             Self::Dictionary => "dictionary",
             Self::Bundle => "bundle",
             Self::Delta => "delta",
+            Self::Layer => "layer",
+            Self::LayerPage => "layer-page",
         }
     }
 

@@ -318,6 +318,7 @@ impl Publication {
                 frames: layout.frames,
                 dictionary,
             },
+            overlay: None,
             deltas: Vec::new(),
         }
     }

@@ -11,8 +11,8 @@ use crate::codec::{Reader, Writer};
 use crate::error::{Error, FormatError};
 use crate::limits::{
     FRAME_TARGET, LEAF_TARGET, MAX_COLLECTIONS, MAX_DELTAS, MAX_DICTIONARY_LEN, MAX_DIRECTORY_LEN,
-    MAX_KEY_LEN, MAX_LEVEL, MAX_MANIFEST_LEN, MAX_OBJECT_LEN, MAX_SEGMENTS, MAX_TEXT_LEN,
-    NODE_TARGET,
+    MAX_KEY_LEN, MAX_LAYER_LEN, MAX_LEVEL, MAX_MANIFEST_LEN, MAX_OBJECT_LEN, MAX_SEGMENTS,
+    MAX_TEXT_LEN, NODE_TARGET,
 };
 use crate::types::{Identity, Name, ObjectRef, Version, WireName};
 
@@ -64,6 +64,9 @@ pub struct Collection {
     pub tree: TreeInfo,
     /// The version whose bundles stand for this one.
     pub base: Base,
+    /// What leads from the base's tree to this version's: there where, and only where, the base
+    /// is an older version of another root.
+    pub overlay: Option<Overlay>,
     /// Deltas that lead to this version's tree, by the version they start from.
     pub deltas: Vec<Delta>,
 }
@@ -115,6 +118,17 @@ pub struct Base {
     pub frames: u64,
     /// The dictionary of the frames.
     pub dictionary: Option<Dictionary>,
+}
+
+/// A published layer over the base (docs/spec/layer.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlay {
+    /// The layer's directory.
+    pub directory: ObjectRef,
+    /// Bytes on the wire of the directory and all pages.
+    pub wire_len: u64,
+    /// Entries of all pages.
+    pub operations: u64,
 }
 
 /// A dictionary that frames were compressed with.
@@ -273,6 +287,10 @@ impl Collection {
         };
         let tree = TreeInfo::read(r)?;
         let base = Base::read(r, version, tree)?;
+        let overlay = match base.tree == tree {
+            true => None,
+            false => Some(Overlay::read(r)?),
+        };
         let count = r.count("deltas", MAX_DELTAS)?;
         let mut deltas: Vec<Delta> = Vec::new();
         for _ in 0..count {
@@ -282,7 +300,8 @@ impl Collection {
             }
             deltas.push(delta);
         }
-        Ok(Self { name, priority, lazy: flags & LAZY != 0, params, tree, base, deltas })
+        let lazy = flags & LAZY != 0;
+        Ok(Self { name, priority, lazy, params, tree, base, overlay, deltas })
     }
 
     fn write(&self, w: &mut Writer, version: Version) {
@@ -294,6 +313,9 @@ impl Collection {
         w.number(self.params.node_target.into());
         self.tree.write(w);
         self.base.write(w, version);
+        if let Some(overlay) = self.overlay.filter(|_| self.base.tree != self.tree) {
+            overlay.write(w);
+        }
         w.count(self.deltas.len());
         for delta in &self.deltas {
             delta.write(w);
@@ -345,7 +367,31 @@ impl Base {
     }
 }
 
+impl Overlay {
+    fn read(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let directory = r.object("layer directory", MAX_LAYER_LEN)?;
+        let wire_len = r.number("overlay wire length", u64::MAX >> 8)?;
+        if wire_len < directory.len {
+            return Err(
+                FormatError::Invalid { field: "overlay wire length", value: wire_len }.into()
+            );
+        }
+        Ok(Self { directory, wire_len, operations: r.number("overlay operations", u64::MAX >> 8)? })
+    }
+
+    fn write(&self, w: &mut Writer) {
+        w.object(&self.directory);
+        w.number(self.wire_len);
+        w.number(self.operations);
+    }
+}
+
 impl Delta {
+    /// Bytes on the wire of all segments.
+    pub fn wire_len(&self) -> u64 {
+        self.segments.iter().fold(0, |sum, segment| sum.saturating_add(segment.object.len))
+    }
+
     fn read(r: &mut Reader<'_>, version: Version) -> Result<Self, Error> {
         let from_version = read_version(r, "delta version")?;
         if from_version >= version {

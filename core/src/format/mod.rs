@@ -5,6 +5,7 @@
 
 pub mod bootstrap;
 pub mod head;
+pub mod layer;
 pub mod layout;
 pub mod leaf;
 pub mod manifest;

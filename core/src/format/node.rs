@@ -37,6 +37,26 @@ impl Child {
             + number_len(self.plain_len)
             + number_len(self.records)
     }
+
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let child = Self {
+            separator: r.bytes("separator", MAX_KEY_LEN)?.to_vec(),
+            identity: r.identity("child identity")?,
+            plain_len: r.number("child plain length", u64::MAX >> 8)?,
+            records: r.number("child records", u64::MAX >> 8)?,
+        };
+        if child.records == 0 || child.plain_len == 0 {
+            return Err(FormatError::Invalid { field: "child records", value: 0 }.into());
+        }
+        Ok(child)
+    }
+
+    pub(super) fn write(&self, w: &mut Writer) {
+        w.bytes(&self.separator);
+        w.raw(&self.identity.0);
+        w.number(self.plain_len);
+        w.number(self.records);
+    }
 }
 
 /// An inner node of the tree.
@@ -62,17 +82,9 @@ impl Node {
         }
         let mut children: Vec<Child> = Vec::with_capacity(count.min(r.rest().len() / 35 + 1));
         for _ in 0..count {
-            let child = Child {
-                separator: r.bytes("separator", MAX_KEY_LEN)?.to_vec(),
-                identity: r.identity("child identity")?,
-                plain_len: r.number("child plain length", u64::MAX >> 8)?,
-                records: r.number("child records", u64::MAX >> 8)?,
-            };
+            let child = Child::read(&mut r)?;
             if children.last().is_some_and(|last| last.separator >= child.separator) {
                 return Err(FormatError::Order { field: "separators" }.into());
-            }
-            if child.records == 0 || child.plain_len == 0 {
-                return Err(FormatError::Invalid { field: "child records", value: 0 }.into());
             }
             children.push(child);
         }
@@ -86,10 +98,7 @@ impl Node {
         w.byte(self.level);
         w.count(self.children.len());
         for child in &self.children {
-            w.bytes(&child.separator);
-            w.raw(&child.identity.0);
-            w.number(child.plain_len);
-            w.number(child.records);
+            child.write(&mut w);
         }
         w.finish()
     }

@@ -18,6 +18,8 @@ use crate::limits::{
     MAX_OVER_TARGET, PAGE_TARGET,
 };
 
+/// The level whose hash bits decide where the pages of a layer end.
+pub const LAYER_LEVEL: u8 = 5;
 /// The level whose hash bits decide where bundles end.
 pub const BUNDLE_LEVEL: u8 = 6;
 /// The level whose hash bits decide where layout pages end.
@@ -93,4 +95,9 @@ pub fn ends_bundle(separator: &[u8], block: u64, item: u64, frames: usize) -> bo
 /// rows of the node's frames and bundles among them.
 pub fn ends_page(separator: &[u8], block: u64, item: u64) -> bool {
     ends_block(hash::boundary_word(separator, PAGE_LEVEL), PAGE_TARGET, block, item)
+}
+
+/// Whether a page of a layer ends after an entry: `block` and `item` are plain bytes of entries.
+pub fn ends_layer_page(key: &[u8], target: u32, block: u64, item: u64) -> bool {
+    ends_block(hash::boundary_word(key, LAYER_LEVEL), target, block, item)
 }

@@ -7,8 +7,13 @@
 pub mod blocks;
 pub mod build;
 pub mod cut;
+pub mod cutter;
 pub mod diff;
 pub mod index;
+pub mod layer;
 pub mod layout;
+pub mod patch;
 pub mod proof;
+pub mod recut;
+pub mod upper;
 pub mod verify;

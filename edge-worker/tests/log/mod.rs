@@ -172,6 +172,7 @@ fn manifest(version: u64) -> Vec<u8> {
         params: Params::default(),
         tree,
         base,
+        overlay: None,
         deltas: Vec::new(),
     };
     Manifest {

@@ -197,6 +197,7 @@ pub(crate) fn make(
             frames: layout.frames,
             dictionary: reference,
         },
+        overlay: None,
         deltas: Vec::new(),
     };
     Ok(Made { built, layout, trials })

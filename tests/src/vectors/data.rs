@@ -131,6 +131,7 @@ impl Built {
                     plain_len: u32::try_from(plain.len()).expect("a short dictionary"),
                 }),
             },
+            overlay: None,
             deltas: Vec::new(),
         };
         Self { entry, tree, frames, wires, bundles, layout, dictionary }

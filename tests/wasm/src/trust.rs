@@ -158,6 +158,7 @@ fn manifest(dataset: &Name) -> Manifest {
             frames: 80,
             dictionary: None,
         },
+        overlay: None,
         deltas: Vec::new(),
     };
     Manifest {
