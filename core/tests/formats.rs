@@ -12,7 +12,7 @@ use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::layout::{Bundle, Directory, Frame, Page, PageRef};
 use packice_core::format::leaf::{self, LeafReader, LeafWriter};
 use packice_core::format::manifest::{
-    Base, Collection, Delta, Dictionary, Manifest, Params, Provenance, Segment, TreeInfo,
+    Base, Collection, Delta, Dictionary, Manifest, Overlay, Params, Provenance, Segment, TreeInfo,
 };
 use packice_core::format::node::{Child, Node, shortest_separator};
 use packice_core::hash;
@@ -171,7 +171,13 @@ fn collection() -> impl Strategy<Value = Collection> {
                 frames: wire_len / 3,
                 dictionary,
             };
-            Collection { name, priority, lazy, params: Params::default(), tree, base, deltas }
+            let overlay = (base.tree != tree).then_some(Overlay {
+                directory,
+                wire_len: directory.len + 7,
+                operations: 5,
+            });
+            let params = Params::default();
+            Collection { name, priority, lazy, params, tree, base, overlay, deltas }
         },
     )
 }

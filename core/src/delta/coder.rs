@@ -68,20 +68,21 @@ impl BitCoder for Encoder {
 
 /// Reads bits. Past its input it reads zeros, and counts them.
 #[derive(Debug)]
-pub(super) struct Decoder<'a> {
+pub(super) struct Decoder {
     low: u32,
     high: u32,
     at: u32,
-    input: &'a [u8],
+    input: Vec<u8>,
+    next: usize,
     over: usize,
 }
 
 /// A decoder looks at most this far past the end of what an encoder wrote.
 const LOOK_AHEAD: usize = 4;
 
-impl<'a> Decoder<'a> {
-    pub(super) fn new(input: &'a [u8]) -> Self {
-        let mut decoder = Self { low: 0, high: u32::MAX, at: 0, input, over: 0 };
+impl Decoder {
+    pub(super) fn new(input: Vec<u8>) -> Self {
+        let mut decoder = Self { low: 0, high: u32::MAX, at: 0, input, next: 0, over: 0 };
         for _ in 0..4 {
             decoder.shift();
         }
@@ -90,7 +91,7 @@ impl<'a> Decoder<'a> {
 
     /// Whether it read no more than there is, and all of that.
     pub(super) fn is_whole(&self) -> bool {
-        self.input.is_empty() && self.over <= LOOK_AHEAD
+        self.next == self.input.len() && self.over <= LOOK_AHEAD
     }
 
     /// Whether it read past the end: everything since is invented.
@@ -99,10 +100,10 @@ impl<'a> Decoder<'a> {
     }
 
     fn shift(&mut self) {
-        let byte = match self.input.split_first() {
-            Some((first, rest)) => {
-                self.input = rest;
-                *first
+        let byte = match self.input.get(self.next) {
+            Some(byte) => {
+                self.next += 1;
+                *byte
             }
             None => {
                 self.over += 1;
@@ -113,7 +114,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-impl BitCoder for Decoder<'_> {
+impl BitCoder for Decoder {
     fn code(&mut self, _: bool, chance: Chance) -> bool {
         let middle = split(self.low, self.high, chance);
         let bit = self.at <= middle;

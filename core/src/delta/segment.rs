@@ -418,8 +418,8 @@ fn ranks(places: &[Place], reference: Reference, old_records: u64) -> BTreeSet<u
         learnt.iter().flat_map(|rank| rank.saturating_sub(1)..rank + 2).collect();
     for place in places {
         match place.action {
-            Action::Update => ranks.extend([place.rank]),
-            Action::Delete => {}
+            // Of a deletion the key alone is of use, to whoever applies it.
+            Action::Update | Action::Delete => ranks.extend([place.rank]),
             Action::Insert => ranks.extend(place.rank.saturating_sub(1)..place.rank + 1),
         }
     }
@@ -442,20 +442,20 @@ fn record(old: &(impl OldRecords + ?Sized), rank: u64) -> Result<(&[u8], &[u8]),
 
 /// Unpacks a segment, one operation at a time.
 #[derive(Debug)]
-pub struct Unpacker<'a> {
+pub struct Unpacker {
     header: Header,
-    source: Source<'a>,
+    source: Source,
 }
 
 #[derive(Debug)]
-enum Source<'a> {
+enum Source {
     Plain { ops: alloc::vec::IntoIter<Op>, last: Option<(u64, Vec<u8>)> },
-    Mixed { pass: alloc::boxed::Box<Pass<Decoder<'a>>>, learnt: bool },
+    Mixed { pass: alloc::boxed::Box<Pass<Decoder>>, learnt: bool },
 }
 
-impl<'a> Unpacker<'a> {
+impl Unpacker {
     /// Reads the header and the places; of a segment that is not predicted, everything.
-    pub fn open(bytes: &'a [u8]) -> Result<Self, Error> {
+    pub fn open(bytes: &[u8]) -> Result<Self, Error> {
         let mut rest = Reader::with_magic(bytes, MAGIC, "segment", MAX_OBJECT_LEN)?;
         let header = Header::read(&mut rest)?;
         let source = match header.codec {
@@ -463,7 +463,7 @@ impl<'a> Unpacker<'a> {
                 Source::Plain { ops: read_plain(rest, &header)?.into_iter(), last: None }
             }
             Codec::Mixed => {
-                let text = Text::new(Decoder::new(rest.rest()), header.table_bits.into());
+                let text = Text::new(Decoder::new(rest.rest().to_vec()), header.table_bits.into());
                 let mut pass = Pass::new(&header, text);
                 pass.places(None)?;
                 Source::Mixed { pass: pass.into(), learnt: false }
@@ -487,7 +487,8 @@ impl<'a> Unpacker<'a> {
         self.header.plain_len
     }
 
-    /// The ranks of all old records that [`Self::advance`] may ask for, ascending. Call it before.
+    /// The ranks of all old records that [`Self::advance`] may ask for, and of those that are
+    /// deleted, ascending. Call it before.
     pub fn ranks(&self) -> Vec<u64> {
         let (places, reference) = match &self.source {
             Source::Plain { ops, .. } => {
