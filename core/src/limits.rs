@@ -102,6 +102,10 @@ pub const MAX_FULL_PROOF_LEN: usize =
 pub const MAX_BOOTSTRAP_LEN: usize = 64 * 1024;
 /// Most objects inlined in a bootstrap.
 pub const MAX_BOOTSTRAP_OBJECTS: usize = 256;
+/// Longest push: a bootstrap, and a delta that is not worth a request.
+pub const MAX_PUSH_LEN: usize = 256 * 1024;
+/// Most objects of a push, beside those of its bootstrap.
+pub const MAX_PUSH_OBJECTS: usize = 256;
 /// Longest state record of a client's store.
 pub const MAX_STATE_LEN: usize =
     2 * (MAX_TRUST_STATE_LEN + MAX_MANIFEST_LEN + MAX_COLLECTIONS * MAX_DIRECTORY_LEN) + 1024;

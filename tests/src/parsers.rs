@@ -14,6 +14,7 @@ use packice_core::format::leaf::{LeafWriter, split_leaves};
 use packice_core::format::manifest::{Manifest, TreeInfo};
 use packice_core::format::node::{Child, Node};
 use packice_core::format::note::Checkpoint;
+use packice_core::format::push::Push;
 use packice_core::format::seed::{PRELUDE_LEN, SeedIndex, index_len};
 use packice_core::format::trust_root::{SignedTrustRoot, TrustRoot};
 use packice_core::frame::Decoder;
@@ -62,6 +63,8 @@ pub enum Kind {
     TrustRoot,
     /// A bootstrap.
     Bootstrap,
+    /// What an edge says to whoever listens.
+    Push,
     /// A bootstrap that the edge's pointer shall move to.
     Pointer,
     /// A record proof, against the root of the vectors.
@@ -89,7 +92,7 @@ pub struct Frozen {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Leaf,
         Self::Node,
         Self::Frame,
@@ -106,6 +109,7 @@ impl Kind {
         Self::Checkpoint,
         Self::TrustRoot,
         Self::Bootstrap,
+        Self::Push,
         Self::Pointer,
         Self::Proof,
         Self::FullProof,
@@ -132,6 +136,7 @@ impl Kind {
             Self::Checkpoint => ("checkpoint", &[]),
             Self::TrustRoot => ("trust-root", &[]),
             Self::Bootstrap => ("bootstrap", &[]),
+            Self::Push => ("push", &[]),
             Self::Pointer => ("bootstrap", &["rotated"]),
             Self::Proof => ("record-proof", &["presence", "absence"]),
             Self::FullProof => ("full-proof", &[]),
@@ -280,6 +285,7 @@ impl Parsers {
                 signed.encode()
             }
             Kind::Bootstrap => Bootstrap::parse(bytes)?.encode(),
+            Kind::Push => Push::parse(bytes)?.encode(),
             Kind::Pointer => return self.move_pointer(bytes).map(|()| None),
             Kind::Proof => {
                 let value = proof::verify(&self.tree, b"token/001234", bytes);
@@ -400,7 +406,9 @@ impl Parsers {
                     None => break,
                 },
                 Output::Event(_) | Output::Answer { .. } | Output::SyncEnded { .. } => continue,
-                Output::Fetch { .. } | Output::CancelFetch { .. } => panic!("there is no source"),
+                Output::Fetch { .. } | Output::CancelFetch { .. } | Output::Listen { .. } => {
+                    panic!("there is no source")
+                }
             };
             engine.handle(input, Millis(0));
         }

@@ -133,6 +133,14 @@ pub struct Shell {
     pub piece: usize,
     /// The clock.
     pub now: Millis,
+    /// No tick comes later than this.
+    pub horizon: Millis,
+    /// The lines that were opened and did not end, and to whom.
+    pub lines: Vec<(RequestId, SourceId)>,
+    /// When each line was opened.
+    pub listened: Vec<Millis>,
+    /// When each line ended.
+    pub hung_up: Vec<Millis>,
     answers: BTreeMap<ReadId, Result<Answer, Failure>>,
     todo: VecDeque<Input>,
     completions: u64,
@@ -174,6 +182,10 @@ impl Shell {
             store_fails: None,
             piece: 1000,
             now: Millis(1_000_000),
+            horizon: Millis(u64::MAX),
+            lines: Vec::new(),
+            listened: Vec::new(),
+            hung_up: Vec::new(),
             answers: BTreeMap::new(),
             todo: VecDeque::new(),
             completions: 0,
@@ -201,6 +213,7 @@ impl Shell {
     pub fn step(&mut self) -> bool {
         let Some(input) = self.todo.pop_front() else {
             return match self.drain() {
+                Some(until) if until > self.horizon => !self.todo.is_empty(),
                 Some(until) => {
                     self.now = self.now.max(until);
                     self.feed(Input::Tick);
@@ -243,6 +256,13 @@ impl Shell {
         match output {
             Output::Fetch { request, source, target, max_bytes, .. } => {
                 self.fetch(request, source, &target.path, target.range, max_bytes);
+            }
+            Output::Listen { request, source, .. } => {
+                self.lines.push((request, source));
+                self.listened.push(self.now);
+            }
+            Output::CancelFetch { request } if self.lines.iter().any(|l| l.0 == request) => {
+                self.hang_up(request);
             }
             Output::CancelFetch { request } => {
                 let of = |input: &Input| match input {
@@ -327,6 +347,26 @@ impl Shell {
         }
     }
 
+    /// Ends a line.
+    pub fn hang_up(&mut self, request: RequestId) {
+        self.lines.retain(|line| line.0 != request);
+        self.hung_up.push(self.now);
+        self.feed(Input::LineEnded { request });
+    }
+
+    /// Says something on the line that is open.
+    pub fn push(&mut self, bytes: Vec<u8>) {
+        let (request, _) = *self.lines.first().expect("an open line");
+        self.feed(Input::Pushed { request, bytes });
+    }
+
+    /// Lets time pass, with all that falls due.
+    pub fn pass(&mut self, span_ms: u64) {
+        self.horizon = self.now.plus(span_ms);
+        self.settle();
+        self.now = self.now.max(self.horizon);
+    }
+
     /// Runs a sync to its end.
     pub fn sync(&mut self) -> Result<SyncReport, Failure> {
         self.feed(Input::Command(Command::Sync));
@@ -396,6 +436,17 @@ impl Shell {
                 other => return Err(other),
             }
         }
+    }
+
+    /// How long after its end each line was opened again.
+    pub fn pauses(&self) -> Vec<u64> {
+        self.listened.iter().skip(1).zip(&self.hung_up).map(|(up, down)| up.since(*down)).collect()
+    }
+
+    /// The engine's state, without letting time pass.
+    pub fn status_now(&mut self) -> Status {
+        self.horizon = self.now;
+        self.status()
     }
 
     /// The engine's state.

@@ -138,7 +138,7 @@ attacks! {
     trees: Leaf Node LayoutPage LayoutDirectory Proof;
     frames: Frame FrameWithDictionary FramePlain Dictionary;
     releases: SeedHead Manifest Head HashTile EntriesTile TilePath Checkpoint;
-    trust: TrustRoot Bootstrap Pointer TrustState;
+    trust: TrustRoot Bootstrap Push Pointer TrustState;
     full_proofs: FullProof;
     state_rows: EngineState AuditRow;
 }

@@ -132,6 +132,9 @@ pub(crate) fn event(event: &Event) -> Option<(&'static str, JsValue)> {
         Event::LayoutMismatch(found) => ("mismatch", mismatch(found)),
         Event::Audit(done) => ("audit", audit(done)),
         Event::Freshness(now) => ("freshness", freshness(now)),
+        Event::Live { source, heard } => {
+            ("live", Record::new().with("source", source.as_str()).with("connected", *heard))
+        }
         Event::Status(_) => return None,
     };
     Some((name, data.into()))

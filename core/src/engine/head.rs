@@ -104,6 +104,23 @@ impl Engine {
                 self.take_inline(bootstrap);
                 return self.nothing_newer();
             }
+            offer @ (Offer::Accepted(_) | Offer::NeedsConsistency { .. }) => {
+                self.take_offer(offer, bootstrap, source, urgent);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with what a bootstrap offers that is new.
+    pub(super) fn take_offer(
+        &mut self,
+        offer: Offer,
+        bootstrap: Bootstrap,
+        source: SourceId,
+        urgent: bool,
+    ) {
+        match offer {
+            Offer::Unchanged => {}
             Offer::Accepted(accepted) => {
                 self.take_inline(bootstrap);
                 self.adopt(accepted);
@@ -118,7 +135,6 @@ impl Engine {
                 self.head = HeadTask::Proving { pending, missing: tiles.len(), tiles: Vec::new() };
             }
         }
-        Ok(())
     }
 
     /// A source has nothing newer, which ends the search. Where what is held is old by the

@@ -7,12 +7,13 @@
 //! | --- | --- |
 //! | [`Output::Fetch`] | [`Input::Body`]s, then [`Input::BodyEnd`] or [`Input::FetchFailed`] |
 //! | [`Output::CancelFetch`] | none of its own; the fetch still gets its one completion |
+//! | [`Output::Listen`] | [`Input::Pushed`]s, then [`Input::LineEnded`] |
 //! | [`Output::Load`] | [`Input::Loaded`] |
 //! | [`Output::List`] | [`Input::Listed`] |
 //! | [`Output::Store`] | [`Input::Stored`] |
 //!
 //! A read or a sync that the caller began ends with exactly one [`Output::Answer`] or
-//! [`Output::SyncEnded`].
+//! [`Output::SyncEnded`]; so does a sync that following began.
 
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -73,6 +74,18 @@ pub enum Input {
         request: RequestId,
         /// Why.
         failure: FetchFailure,
+    },
+    /// A message of a source that is listened to.
+    Pushed {
+        /// The line.
+        request: RequestId,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// A line that could not be opened, or broke.
+    LineEnded {
+        /// The line.
+        request: RequestId,
     },
     /// The rows asked for, in the order of the keys.
     Loaded {
@@ -171,9 +184,21 @@ pub enum Output {
         /// When the shell gives up and reports [`FetchFailure::Timeout`].
         deadline: Millis,
     },
-    /// Stop a fetch; it completes with [`FetchFailure::Cancelled`] where it is not complete yet.
+    /// Open a line to a source (docs/spec/live.md): a WebSocket of the same path.
+    Listen {
+        /// To be completed when the line ends.
+        request: RequestId,
+        /// To whom.
+        source: SourceId,
+        /// What about.
+        target: Target,
+        /// A longer message ends the line.
+        max_bytes: u64,
+    },
+    /// Stop a fetch, or hang up; it completes with [`FetchFailure::Cancelled`], or with
+    /// [`Input::LineEnded`], where it is not complete yet.
     CancelFetch {
-        /// The fetch.
+        /// The fetch or the line.
         request: RequestId,
     },
     /// Read rows in one transaction.

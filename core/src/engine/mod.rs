@@ -12,6 +12,7 @@
 //! | `net` | who is asked, and what when a source lies or fails? |
 //! | `seed` | what does the file hold that came with the application? |
 //! | `work` | hashing, decoding and signature checks in bounded steps |
+//! | `follow` | who tells of a new version, and when to ask unasked? |
 //! | `clock` | how old is what serves reads, and may it still? |
 //! | `audit` | does the layout deliver the signed tree? |
 //! | `store` | what is durable, and when is a transaction due? |
@@ -21,6 +22,7 @@ mod audit;
 mod blob;
 mod cache;
 mod clock;
+mod follow;
 mod head;
 pub mod io;
 mod net;
@@ -53,6 +55,7 @@ use self::audit::Audit;
 use self::blob::{Blob, Loads};
 use self::cache::Cache;
 use self::clock::Clock;
+use self::follow::Following;
 use self::head::HeadTask;
 use self::net::{Job, Net};
 use self::read::Read;
@@ -62,6 +65,7 @@ use self::store::StoreDesk;
 use self::sync::Sync;
 use self::work::{WorkItem, WorkQueue};
 
+pub use self::follow::Follow;
 pub use self::io::{Command, Event, Input, Output};
 use self::io::{Phase, ReadId, RequestId, StoreKey, WaitReason};
 pub use self::state::{StateRecord, VersionRecord};
@@ -127,6 +131,7 @@ pub struct Engine {
     directories: Set<WireName>,
     inline: Map<WireName, Rc<Vec<u8>>>,
 
+    following: Following,
     clock: Clock,
     freshness: Freshness,
     refuse_expired: bool,
@@ -186,6 +191,7 @@ impl Engine {
             network_failure: None,
             directories: Set::new(),
             inline: Map::new(),
+            following: Following::default(),
             clock: Clock::default(),
             freshness: Freshness::default(),
             refuse_expired: false,
@@ -277,6 +283,8 @@ impl Engine {
                     self.store_ended(result, now);
                 }
             }
+            Input::Pushed { request, bytes } => self.pushed(request, bytes, now),
+            Input::LineEnded { request } => self.line_ended(request, now),
             Input::Idle => self.audit_on(),
             Input::Tick => {}
         }
@@ -309,7 +317,8 @@ impl Engine {
         } else {
             WaitReason::Idle
         };
-        Output::Wait { until: self.net.wake, why }
+        let until = self.net.wake.into_iter().chain(self.following.wake()).min();
+        Output::Wait { until, why }
     }
 
     fn command(&mut self, command: Command, now: Millis) {
@@ -340,6 +349,7 @@ impl Engine {
             return;
         }
         self.step_head();
+        self.step_follow(now);
         self.step_audit();
         // The sync first: a read then finds the bundles that are about to be fetched anyway.
         self.step_sync(now);
@@ -357,6 +367,8 @@ impl Engine {
             self.start_fetches(now);
             self.step_reads();
         }
+        // A sync that ended here makes room for what was said meanwhile.
+        self.step_follow(now);
         let more_coming = self.net.fetches.values().any(|fetch| fetch.job.is_sync())
             || self.net.queue.iter().any(Job::is_sync);
         if let Some(batch) = self.store.next_batch(more_coming) {

@@ -94,6 +94,13 @@ pub enum Event {
     /// What serves reads has another level of age than before. It is noticed with the next input
     /// or tick: no timer runs for it.
     Freshness(Freshness),
+    /// A source is listened to that greeted, or is no more: then its versions are asked for.
+    Live {
+        /// The source's name.
+        source: String,
+        /// Whether it is heard.
+        heard: bool,
+    },
     /// The state in full, asked for by [`Command::Status`](super::io::Command::Status).
     Status(Status),
 }

@@ -11,6 +11,7 @@ use crate::format::layout;
 use crate::format::manifest::Collection;
 use crate::format::node::Child;
 use crate::plan::queue::Class;
+use crate::plan::sources::SourceId;
 use crate::tree::index::FrameInfo;
 use crate::tree::verify::verify_frame;
 use crate::types::{Millis, ObjectKind, WireName};
@@ -30,6 +31,8 @@ pub(super) enum WorkItem {
     Body(RequestId),
     /// Rows of the store are to be verified.
     Loaded { name: WireName, keys: Vec<StoreKey>, rows: Vec<Option<Vec<u8>>>, bytes: u64 },
+    /// What a source said on the line is to be looked at.
+    Said(SourceId, Vec<u8>),
     /// A verified frame is to be decoded up to its signed identity.
     Decode(DecodeJob),
 }
@@ -113,6 +116,12 @@ impl Engine {
                     let cost = rows.iter().flatten().map(Vec::len).sum();
                     self.loads.ended(bytes);
                     self.check_loaded(name, &keys, rows);
+                    ended = true;
+                    cost
+                }
+                WorkItem::Said(source, said) => {
+                    let cost = said.len() + SIGNATURE_COST;
+                    self.look_at(source, said, now);
                     ended = true;
                     cost
                 }

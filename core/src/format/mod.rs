@@ -11,5 +11,6 @@ pub mod leaf;
 pub mod manifest;
 pub mod node;
 pub mod note;
+pub mod push;
 pub mod seed;
 pub mod trust_root;

@@ -192,6 +192,11 @@ impl Sources {
         }
     }
 
+    /// A span that is not everybody's: between half of it and the whole, by the seed.
+    pub fn spread(&mut self, span_ms: u64) -> u64 {
+        self.jitter.half_to_whole(span_ms)
+    }
+
     /// A request went out.
     pub fn asked(&mut self, id: SourceId) {
         if let Some(source) = self.source(id) {

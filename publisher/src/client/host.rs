@@ -208,6 +208,10 @@ impl Host {
                     self.fetch(request, source, target, max_bytes, deadline);
                 }
                 Output::CancelFetch { request } => self.cancel(request),
+                // No verb of the command line stays to listen.
+                Output::Listen { request, .. } => {
+                    self.inputs.push_back(Input::LineEnded { request });
+                }
                 Output::Load { request, keys } => {
                     let rows = self.store.load(&keys);
                     self.inputs.push_back(Input::Loaded { request, rows });
@@ -241,6 +245,7 @@ impl Host {
             | Event::Bundle { .. }
             | Event::Fault { .. }
             | Event::Freshness(_)
+            | Event::Live { .. }
             | Event::LayoutMismatch(_)
             | Event::Audit(_) => {}
         }
@@ -277,6 +282,8 @@ impl Host {
             | Input::Listed { .. }
             | Input::Stored { .. }
             | Input::Idle
+            | Input::Pushed { .. }
+            | Input::LineEnded { .. }
             | Input::Tick => true,
         }
     }

@@ -49,7 +49,7 @@ impl Watch {
                 self.bar.set_length(audit.bundles_total);
                 self.bar.set_position(audit.bundles_done);
             }
-            Event::Freshness(_) | Event::Bundle { .. } | Event::Status(_) => {}
+            Event::Freshness(_) | Event::Live { .. } | Event::Bundle { .. } | Event::Status(_) => {}
         }
     }
 

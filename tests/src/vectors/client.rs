@@ -109,6 +109,7 @@ impl Run {
                 Input::Stored { request, result: Ok(()) }
             }
             Output::CancelFetch { .. } => panic!("an honest source is not cancelled"),
+            Output::Listen { .. } => panic!("nothing is followed"),
             Output::Event(_)
             | Output::Answer { .. }
             | Output::SyncEnded { .. }

@@ -5,6 +5,7 @@ use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::{Channel, Head, Policy};
 use packice_core::format::manifest::{Delta, Manifest, Provenance, Segment};
 use packice_core::format::note::Checkpoint;
+use packice_core::format::push::Push;
 use packice_core::format::trust_root::{Floor, Role, Staleness, TrustRoot, Witness, WitnessPolicy};
 use packice_core::hash;
 use packice_core::trust::accept::{Offer, TrustState};
@@ -209,6 +210,7 @@ pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
         checkpoint_vectors(log),
         trust_root_vectors(log),
         bootstrap_vectors(log),
+        push_vectors(log),
         trust_state_vectors(log),
         full_proof_vectors(world, log),
     ]
@@ -335,6 +337,28 @@ fn trust_root_vectors(log: &Releases) -> Format {
                  13, threshold 1; witnesses a, b, c of seeds 21, 22, 23, quorum 2; stale after 3 \
                  days, expired after 30; floor at log size 2; signed by seeds 1, 2 and 3",
                 1,
+            ),
+        ],
+    }
+}
+
+fn push_vectors(log: &Releases) -> Format {
+    let first = log.first.encode();
+    let release = Push::Release { bootstrap: first, objects: vec![b"one".to_vec(), vec![2; 40]] };
+    Format {
+        name: "push",
+        spec: "docs/spec/live.md",
+        about: "What an edge says to whoever listens.",
+        vectors: vec![
+            Vector::new(
+                "checkpoint",
+                "the checkpoint of version 1",
+                Push::Checkpoint(log.first.checkpoint.clone()).encode(),
+            ),
+            Vector::new(
+                "release",
+                "the bootstrap of version 1 and two objects that nobody asked for",
+                release.encode(),
             ),
         ],
     }
