@@ -21,6 +21,7 @@ export async function opens(trust: Uint8Array): Promise<Dataset> {
   const seed = new URL("./a.seed", import.meta.url);
   await open({ dataset: "a", sources: ["https://edge.example"], trust, seed });
   await open({ dataset: "a", sources: [], trust, seed: new Blob([]), whenExpired: "refuse" });
+  await open({ dataset: "a", sources: [], trust, live: true, poll: 60 });
   // @ts-expect-error an expired release is served or refused
   await open({ dataset: "a", sources: [], trust, whenExpired: "ignore" });
   // @ts-expect-error without a trust root nothing can be believed

@@ -3,6 +3,11 @@ import { PackiceError } from "./errors.js";
 import type { CheckOptions, HostOptions } from "./rpc.js";
 import type { OpenOptions, Source, VerifyOptions } from "./types.js";
 
+/** Seconds between two looks for a new version while nobody tells of one, with `live` alone. */
+const LIVE_POLL = 300;
+/** A day. */
+const MAX_POLL = 86_400;
+
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 export function hostOptions(options: OpenOptions): HostOptions {
@@ -27,7 +32,22 @@ export function hostOptions(options: OpenOptions): HostOptions {
     wasmUrl: wasmUrl(options.wasmUrl),
     seed: seedFile(options.seed),
     audit: options.audit !== "off",
+    live: options.live === true,
+    pollMs: pollMs(options),
   };
+}
+
+function pollMs({ live, poll = live === true ? LIVE_POLL : 0 }: OpenOptions): number {
+  if (live !== undefined && typeof live !== "boolean") {
+    throw misuse("live", "it is true or false");
+  }
+  if (poll !== 0 && !(poll >= 1 && poll <= MAX_POLL)) {
+    throw misuse("poll", `it is seconds, from 1 to ${MAX_POLL}, not ${poll}`);
+  }
+  if (poll === 0 && live === true) {
+    throw misuse("poll", "with `live` it says what to do while the connection is down: from 1 on");
+  }
+  return Math.round(poll * 1000);
 }
 
 export function checkOptions(options: VerifyOptions): CheckOptions {

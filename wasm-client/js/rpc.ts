@@ -18,6 +18,10 @@ export interface HostOptions {
   seed: Blob | string | undefined;
   /** Whether idle time is spent on the audit. */
   audit: boolean;
+  /** Whether to listen to a source. */
+  live: boolean;
+  /** How often to look for a new version; 0 is never. */
+  pollMs: number;
   wasmUrl: string | undefined;
 }
 

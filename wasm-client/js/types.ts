@@ -65,6 +65,19 @@ export interface OpenOptions {
    * default, or `"refuse"` with `trust/expired`.
    */
   whenExpired?: "serve" | "refuse";
+  /**
+   * Whether to listen to a source over a WebSocket and bring each new version when it is told of
+   * one, beginning with a sync; what is told is verified like anything fetched. Off by default: an
+   * open connection is a choice, since it tells the source when your application runs, and keeps a
+   * service worker awake. While it is down, or where there is no WebSocket, `poll` finds versions.
+   */
+  live?: boolean;
+  /**
+   * Look for a new version every so many seconds, spread by chance, beginning with a sync. Left
+   * out, nothing is looked for but by `sync()`; with `live` it is 300, and rests while the
+   * connection is up and the data fresh.
+   */
+  poll?: number;
 }
 
 /** What a read can answer. `unknown` means: not held here, and not to be had right now. */
@@ -264,6 +277,8 @@ export interface Events {
   mismatch: Mismatch;
   /** The audit went on by a bundle. */
   audit: AuditProgress;
+  /** With `live`: a source is listened to, or no more. */
+  live: { source: string; connected: boolean };
 }
 
 /** One data set, open. Every rejection is a `PackiceError`. */

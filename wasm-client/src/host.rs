@@ -29,6 +29,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
 use crate::calls::Calls;
+use crate::line::{Line, Said};
 use crate::net::{self, Abort, Fetch};
 use crate::options::Options;
 use crate::platform;
@@ -69,6 +70,8 @@ pub(crate) struct Host {
     idling: Cell<bool>,
     timer: RefCell<Option<Timeout>>,
     fetches: RefCell<Map<RequestId, Abort>>,
+    /// The line that is open.
+    line: RefCell<Option<(RequestId, Line)>>,
     /// Counts engines: a completion for an old one is dropped.
     era: Cell<u32>,
     restarts: Cell<u32>,
@@ -99,6 +102,7 @@ impl Host {
             idling: Cell::new(false),
             timer: RefCell::default(),
             fetches: RefCell::default(),
+            line: RefCell::default(),
             era: Cell::new(0),
             restarts: Cell::new(0),
             state: RefCell::default(),
@@ -220,6 +224,9 @@ impl Host {
                 Output::Fetch { request, source, target, max_bytes, deadline } => {
                     self.fetch(request, source, &target, max_bytes, deadline);
                 }
+                Output::Listen { request, source, target, max_bytes } => {
+                    self.listen(request, source, &target, max_bytes);
+                }
                 Output::CancelFetch { request } => self.cancel_fetch(request),
                 Output::Load { request, keys } => self.load(request, keys),
                 Output::List { request } => self.list(request),
@@ -336,7 +343,41 @@ impl Host {
         });
     }
 
-    fn cancel_fetch(&self, request: RequestId) {
+    /// Opens a line. What happens on it is fed a turn later, because that may drop the line, with
+    /// the closure that runs.
+    fn listen(
+        self: &Rc<Self>,
+        request: RequestId,
+        source: SourceId,
+        target: &Target,
+        max_bytes: u64,
+    ) {
+        let (host, era) = (Rc::clone(self), self.era.get());
+        let on = move |said| {
+            let host = Rc::clone(&host);
+            spawn_local(async move {
+                match said {
+                    Said::Message(bytes) => host.complete(era, Input::Pushed { request, bytes }),
+                    Said::End => host.end_line(era, request),
+                }
+            });
+        };
+        match Line::open(&self.options.url(source, &target.path), max_bytes, on) {
+            Ok(line) => drop(self.line.replace(Some((request, line)))),
+            // No WebSocket here: what it would tell is asked for.
+            Err(_) => self.end_line(era, request),
+        }
+    }
+
+    fn end_line(self: &Rc<Self>, era: u32, request: RequestId) {
+        self.line.replace_with(|line| line.take().filter(|(own, _)| *own != request));
+        self.complete(era, Input::LineEnded { request });
+    }
+
+    fn cancel_fetch(self: &Rc<Self>, request: RequestId) {
+        if self.line.borrow().as_ref().is_some_and(|(own, _)| *own == request) {
+            return self.end_line(self.era.get(), request);
+        }
         let abort = self.fetches.borrow().get(&request).cloned();
         if let Some(abort) = abort {
             abort.cancel();
@@ -413,6 +454,7 @@ impl Host {
         self.era.set(self.era.get().wrapping_add(1));
         self.timer.replace(None);
         self.inbox.borrow_mut().clear();
+        self.line.replace(None);
         let fetches = core::mem::take(&mut *self.fetches.borrow_mut());
         for abort in fetches.into_values() {
             abort.cancel();

@@ -6,7 +6,8 @@
 //!
 //! # Map
 //!
-//! `host` is the loop around the engine. It uses `net` (one request), `store` (with `idb`,
+//! `host` is the loop around the engine. It uses `net` (one request), `line` (a
+//! WebSocket), `store` (with `idb`,
 //! `memory` and `rows` below it), `platform` (clock, seed, turns of the event loop) and `calls`
 //! (promises that wait). `shape` and `value` make JavaScript values, `options` reads them.
 //!
@@ -18,6 +19,7 @@
 mod calls;
 mod host;
 mod idb;
+mod line;
 mod memory;
 mod net;
 mod options;

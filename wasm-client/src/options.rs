@@ -2,7 +2,7 @@
 
 use js_sys::{Array, Function};
 use packice_core::engine::io::{SourceId, Status};
-use packice_core::engine::{Engine, EngineConfig};
+use packice_core::engine::{Engine, EngineConfig, Follow};
 use packice_core::types::{Millis, Name};
 use wasm_bindgen::prelude::*;
 
@@ -37,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) memory: bool,
     /// Whether reads are refused while what would serve them is expired.
     refuse_expired: bool,
+    /// How to keep up without being asked.
+    follow: Option<Follow>,
 }
 
 /// What a full proof is checked against.
@@ -68,6 +70,12 @@ fn name(options: &JsValue, field: &str) -> Result<Name, JsValue> {
     Name::new(&text).map_err(|e| failure(e.code(), &e.to_string()))
 }
 
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn follow(options: &JsValue) -> Option<Follow> {
+    let poll_ms = field(options, "pollMs").as_f64().unwrap_or_default() as u64;
+    (poll_ms > 0).then(|| Follow { live: field(options, "live").is_truthy(), poll_ms })
+}
+
 impl Options {
     /// Reads the options object.
     pub(crate) fn from_js(options: &JsValue) -> Result<Self, JsValue> {
@@ -85,6 +93,7 @@ impl Options {
             audit: field(options, "audit").is_truthy(),
             memory: field(options, "memory").is_truthy(),
             refuse_expired: field(options, "refuseExpired").is_truthy(),
+            follow: follow(options),
         })
     }
 
@@ -101,6 +110,9 @@ impl Options {
         let engine = Engine::new(config, seed);
         let mut engine = engine.map_err(|e| failure(e.code(), &e.to_string()))?;
         engine.refuse_expired(self.refuse_expired);
+        if let Some(follow) = self.follow {
+            engine.follow(follow);
+        }
         Ok(engine)
     }
 
