@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use packice_core::format::head::Policy;
 use packice_core::format::manifest::Params;
+use packice_core::limits::MAX_DELTAS;
 use packice_core::types::Name;
 use serde::Deserialize;
 
@@ -39,8 +40,45 @@ pub struct Config {
     pub trust_dir: PathBuf,
     /// What the publisher promises to keep.
     pub policy: Policy,
+    /// How many deltas, how large, and when a base is cut.
+    pub deltas: DeltaPolicy,
     /// The collections, by name.
     pub collections: Vec<Collection>,
+}
+
+/// What deltas and overlays may come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeltaPolicy {
+    /// Direct deltas lead from so many versions before, and from the base.
+    pub depth: usize,
+    /// New keys and values that one delta may carry, in bytes.
+    pub most: u64,
+    /// All deltas of a version may come to so many hundredths of the full set on the wire.
+    pub star_percent: u64,
+    /// An overlay may come to so many hundredths of its base on the wire.
+    pub base_percent: u64,
+}
+
+impl Default for DeltaPolicy {
+    fn default() -> Self {
+        Self { depth: 8, most: 64 << 20, star_percent: 50, base_percent: 0 }
+    }
+}
+
+impl DeltaPolicy {
+    /// Bytes that all deltas of a version may come to.
+    pub fn share_of(&self, full_len: u64) -> u64 {
+        hundredths(full_len, self.star_percent)
+    }
+
+    /// Bytes that an overlay may come to.
+    pub fn overlay_most(&self, base_len: u64) -> u64 {
+        hundredths(base_len, self.base_percent)
+    }
+}
+
+fn hundredths(of: u64, percent: u64) -> u64 {
+    u64::try_from(u128::from(of) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
 
 /// Where a witness is asked.
@@ -94,6 +132,8 @@ struct RawConfig {
     keys: RawKeys,
     #[serde(default)]
     policy: RawPolicy,
+    #[serde(default)]
+    deltas: RawDeltas,
     trust_dir: Option<PathBuf>,
     #[serde(default)]
     witness: Vec<WitnessUrl>,
@@ -126,6 +166,15 @@ enum OneOrMore {
 struct RawPolicy {
     keep_versions: Option<u64>,
     keep_days: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDeltas {
+    depth: Option<usize>,
+    most: Option<String>,
+    star_percent: Option<u64>,
+    base_percent: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -208,6 +257,7 @@ impl Config {
             keep_versions: raw.policy.keep_versions.unwrap_or(0),
             keep_ms: raw.policy.keep_days.unwrap_or(0).saturating_mul(DAY_MS),
         };
+        let deltas = raw.deltas.check()?;
         let at = |path: Option<PathBuf>, usual: &str| dir.join(path.unwrap_or(usual.into()));
         Ok(Self {
             dir: dir.to_path_buf(),
@@ -220,6 +270,7 @@ impl Config {
             root_key: at(raw.keys.root, "keys/root.key"),
             trust_dir: at(raw.trust_dir, "trust"),
             policy,
+            deltas,
             collections,
         })
     }
@@ -293,6 +344,30 @@ fn size(field: &str, text: Option<&str>, usual: u32) -> Result<u32> {
         let message = format!("field '{field}': '{text}' is not a size");
         Failure::usage(message).next("write sizes such as \"16 KiB\"")
     })
+}
+
+impl RawDeltas {
+    fn check(self) -> Result<DeltaPolicy> {
+        let usual = DeltaPolicy::default();
+        let most = match self.most.as_deref() {
+            None => usual.most,
+            Some(text) => parse_size(text).ok_or_else(|| {
+                Failure::usage(format!("field 'most': '{text}' is not a size"))
+                    .next("write sizes such as \"64 MiB\"")
+            })?,
+        };
+        let depth = self.depth.unwrap_or(usual.depth);
+        if !(1..MAX_DELTAS).contains(&depth) {
+            let message = format!("field 'depth': {depth} is not between 1 and {}", MAX_DELTAS - 1);
+            return Err(Failure::usage(message));
+        }
+        Ok(DeltaPolicy {
+            depth,
+            most,
+            star_percent: self.star_percent.unwrap_or(usual.star_percent),
+            base_percent: self.base_percent.unwrap_or(usual.base_percent),
+        })
+    }
 }
 
 impl Collection {

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod mapping;
 pub mod project;
 pub mod publish;
+pub mod reach;
 pub mod release_log;
 pub mod root_draft;
 pub mod sort;

@@ -65,6 +65,11 @@ impl Project {
         self.builds_dir().join(version.to_string())
     }
 
+    /// Where objects of earlier versions stand that were fetched to make deltas from.
+    pub fn history_dir(&self) -> PathBuf {
+        self.dir.join("history")
+    }
+
     /// For files that are gone after the command.
     pub fn temporary_dir(&self) -> PathBuf {
         self.dir.join("tmp")

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use packice_core::error::{Error, TrustError};
 use packice_core::format::layout::{Directory, Page};
-use packice_core::format::manifest::Collection;
+use packice_core::format::manifest::Base;
 use packice_core::format::node::{Child, Node};
 use packice_core::frame::Decoder;
 use packice_core::hash::wire_name;
@@ -60,8 +60,7 @@ pub struct BuildTree {
 
 impl BuildTree {
     /// Reads a collection's layout and dictionary.
-    pub fn open(objects: &ObjectDir, collection: &Collection) -> Result<Self> {
-        let base = &collection.base;
+    pub fn open(objects: &ObjectDir, base: &Base) -> Result<Self> {
         let directory = Directory::parse(&objects.read(ObjectKind::Layout, &base.directory.name)?)?;
         let mut nodes: Vec<Node> = directory.nodes.clone();
         let names: Vec<WireName> = directory.pages.iter().map(|page| page.object.name).collect();

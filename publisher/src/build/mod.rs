@@ -1,35 +1,40 @@
-//! Builds an unsigned candidate: inputs → sorted records → tree → frames → bundles → layout →
-//! manifest.
+//! Builds an unsigned candidate: records → tree → base or overlay → deltas → manifest.
 //!
-//! Two passes over the sorted records where a dictionary is to be chosen (the first samples the
-//! frames), else one. Memory is bounded by the sorter's buffer, the sample, a few frames for each
-//! thread and one bundle. Nothing but the manifest depends on the order of the input.
+//! Records come sorted from the inputs, from an earlier version, or from an earlier version and
+//! operations (`supply`). A version keeps the base of its parent and writes an overlay while that
+//! stays small; else its frames are compressed into bundles of its own (`collection`). Memory is
+//! bounded by the sorter's buffer, the sample, a few frames and one piece of a delta for each
+//! thread, and one bundle. Nothing but the manifest depends on the order of the input.
 
 pub mod blocks;
+mod collection;
 pub mod compress;
+pub mod content;
+pub mod deltas;
 pub mod dictionary;
 pub mod objects;
+pub mod overlay;
+pub mod past;
+pub mod pieces;
 pub mod pool;
 pub mod report;
+pub mod supply;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use packice_core::format::manifest::{self, Base, Dictionary, Manifest, Params, Provenance};
-use packice_core::hash::wire_name;
-use packice_core::tree::build::{BuiltFrame, BuiltTree, TreeBuilder};
-use packice_core::types::{ObjectKind, ObjectRef, Version, WireName};
+use packice_core::format::manifest::{Manifest, Provenance};
+use packice_core::types::{ObjectKind, Version, WireName};
 
-use crate::config::{Collection, Config, DictionaryChoice};
+use crate::config::{Collection, Config};
 use crate::failure::{Failure, Result, on_file};
-use crate::input::Source;
 use crate::project::Project;
-use crate::sort::Sorted;
 use crate::ui::Ui;
-use compress::FrameEncoder;
-use dictionary::{Decision, Sample, SampleFrame, Trial};
+pub(crate) use collection::{Made, make_base};
 use objects::{ObjectDir, write_whole};
-use pool::{Pool, WrittenLayout};
-use report::{CollectionReport, DictionaryReport, REPORT_FILE, Report};
+use past::Past;
+use report::{REPORT_FILE, Report};
+use supply::Supply;
 
 /// How to build.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ pub struct Options {
     pub version: u64,
     /// The version that this one is made after.
     pub parent: Option<Parent>,
+    /// Cut a base of its own whatever the overlay would come to.
+    pub new_base: bool,
     /// Memory for sorting.
     pub memory: usize,
     /// Threads that compress.
@@ -49,19 +56,23 @@ pub struct Options {
 pub struct Parent {
     /// Its manifest's wire name.
     pub name: WireName,
-    /// Its manifest and where its dictionaries stand: they stay in use, so that frames that did
-    /// not change keep their wire names.
-    pub content: Option<(Manifest, ObjectDir)>,
+    /// The parent and those before it, the newest first, as far as their objects are at hand.
+    /// Its dictionaries stay in use, so that frames that did not change keep their wire names.
+    pub history: Vec<Past>,
 }
 
-/// A dictionary in use.
-struct ActiveDictionary {
-    plain: Vec<u8>,
-    reference: Dictionary,
+/// What built a version: everything that its bytes depend on besides the records.
+pub fn tool() -> String {
+    format!("packice {} ({}, deltas PKC1)", env!("CARGO_PKG_VERSION"), compress::ENCODER)
 }
 
 /// Builds a candidate and gives its report.
-pub fn build(config: &Config, options: &Options, ui: Ui) -> Result<Report> {
+pub fn build(
+    config: &Config,
+    options: &Options,
+    supply: &dyn Supply,
+    ui: Ui,
+) -> Result<Report> {
     if config.collections.is_empty() {
         let advice = "add a [[collection]] to packice.toml";
         return Err(Failure::usage("there is no collection to build").next(advice));
@@ -72,7 +83,7 @@ pub fn build(config: &Config, options: &Options, ui: Ui) -> Result<Report> {
     let staging = project.builds_dir().join(format!(".building-{}", std::process::id()));
     remove_dir(&staging)?;
     let objects = ObjectDir::create(&staging)?;
-    let built = build_into(config, options, &project, &objects, ui);
+    let built = build_into(config, options, supply, &objects, ui);
     let report = match built {
         Ok(report) => report,
         Err(failure) => {
@@ -85,7 +96,7 @@ pub fn build(config: &Config, options: &Options, ui: Ui) -> Result<Report> {
     Ok(report)
 }
 
-fn remove_dir(dir: &Path) -> Result<()> {
+pub(crate) fn remove_dir(dir: &Path) -> Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(on_file("remove", dir)(error))
@@ -97,7 +108,7 @@ fn remove_dir(dir: &Path) -> Result<()> {
 fn build_into(
     config: &Config,
     options: &Options,
-    project: &Project,
+    supply: &dyn Supply,
     objects: &ObjectDir,
     ui: Ui,
 ) -> Result<Report> {
@@ -106,8 +117,9 @@ fn build_into(
     let mut reports = Vec::new();
     for collection in &config.collections {
         let what = format!("collection '{}'", collection.name);
-        let (built, report) = build_collection(collection, options, project, objects, ui)
-            .map_err(|failure| failure.within(&what))?;
+        let (built, report) =
+            collection::build_collection(config, collection, options, supply, objects, ui)
+                .map_err(|failure| failure.within(&what))?;
         // One name and one digest after the other; names have no zero byte.
         sources.update(collection.name.as_str().as_bytes());
         sources.update(&[0]);
@@ -116,7 +128,7 @@ fn build_into(
         reports.push(report);
     }
     let source_digest = *sources.finalize().as_bytes();
-    let tool = format!("packice {} ({})", env!("CARGO_PKG_VERSION"), compress::ENCODER);
+    let tool = tool();
     let manifest = Manifest {
         dataset: config.dataset.clone(),
         version: Version(options.version),
@@ -126,8 +138,10 @@ fn build_into(
     };
     let bytes = manifest.encode();
     // What no client would take is not built.
-    Manifest::parse(&bytes)
-        .map_err(|error| Failure::internal(format!("the manifest does not read back: {error}")))?;
+    if Manifest::parse(&bytes)? != manifest {
+        return Err(Failure::internal("the manifest does not read back"));
+    }
+    sweep_segments(objects, &manifest)?;
     let object = objects.write(ObjectKind::Manifest, &bytes)?;
     let report = Report {
         dataset: config.dataset.to_string(),
@@ -145,177 +159,21 @@ fn build_into(
     Ok(report)
 }
 
-fn build_collection(
+/// Removes the segments of deltas that were packed and then not taken.
+fn sweep_segments(objects: &ObjectDir, manifest: &Manifest) -> Result<()> {
+    let deltas = manifest.collections.iter().flat_map(|collection| &collection.deltas);
+    let named: BTreeSet<WireName> =
+        deltas.flat_map(|delta| &delta.segments).map(|segment| segment.object.name).collect();
+    let there = objects.list(ObjectKind::Delta)?;
+    let others = there.iter().filter(|name| !named.contains(name));
+    others.into_iter().try_for_each(|name| objects.remove(ObjectKind::Delta, name))
+}
+
+/// A collection's place in the version before, where its objects are at hand.
+fn before<'a>(
+    options: &'a Options,
     collection: &Collection,
-    options: &Options,
-    project: &Project,
-    objects: &ObjectDir,
-    ui: Ui,
-) -> Result<(manifest::Collection, CollectionReport)> {
-    let source = read(collection, options, &project.temporary_dir(), ui)?;
-    let Made { built, layout, trials } = make(collection, options, &source.sorted, objects, ui)?;
-    let report = report_on(&built, &layout, &source, trials);
-    Ok((built, report))
-}
-
-/// A collection that is cut, compressed and written.
-pub(crate) struct Made {
-    /// What a manifest says of it.
-    pub(crate) built: manifest::Collection,
-    /// Its layout.
-    pub(crate) layout: WrittenLayout,
-    /// What was measured to choose its dictionary.
-    pub(crate) trials: Vec<Trial>,
-}
-
-/// Cuts, compresses and writes sorted records.
-pub(crate) fn make(
-    collection: &Collection,
-    options: &Options,
-    records: &Sorted,
-    objects: &ObjectDir,
-    ui: Ui,
-) -> Result<Made> {
-    let (dictionary, trials) = choose_dictionary(collection, options, records, objects, ui)?;
-    let plain = dictionary.as_ref().map(|dictionary| dictionary.plain.as_slice());
-    let mut pool = Pool::new(objects, plain, options.threads);
-    let tree = grow(&collection.params, records, ui, "build", &mut |frame| pool.frame(frame))?;
-    let layout = pool.finish(&tree)?;
-    let reference = dictionary.map(|dictionary| dictionary.reference);
-    let built = manifest::Collection {
-        name: collection.name.clone(),
-        priority: collection.priority,
-        lazy: collection.lazy,
-        params: collection.params,
-        tree: tree.info,
-        base: Base {
-            version: Version(options.version),
-            tree: tree.info,
-            directory: layout.directory,
-            wire_len: layout.wire_len,
-            bundles: layout.bundles,
-            frames: layout.frames,
-            dictionary: reference,
-        },
-        overlay: None,
-        deltas: Vec::new(),
-    };
-    Ok(Made { built, layout, trials })
-}
-
-fn report_on(
-    built: &manifest::Collection,
-    layout: &WrittenLayout,
-    source: &Source,
-    dictionary_trials: Vec<Trial>,
-) -> CollectionReport {
-    CollectionReport {
-        name: built.name.to_string(),
-        priority: built.priority,
-        lazy: built.lazy,
-        records: built.tree.records,
-        root: built.tree.root.to_hex(),
-        level: built.tree.level,
-        plain_bytes: built.tree.plain_len,
-        wire_bytes: layout.wire_len,
-        bundles: layout.bundles,
-        frames: layout.frames,
-        longest_frame: layout.longest_frame,
-        pages: layout.pages,
-        layout_bytes: layout.page_bytes + layout.directory.len,
-        dictionary: built.base.dictionary.map(|dictionary| DictionaryReport {
-            epoch: dictionary.epoch,
-            name: dictionary.object.name.to_hex(),
-            wire_bytes: dictionary.object.len,
-            plain_bytes: dictionary.plain_len.into(),
-        }),
-        dictionary_trials,
-        source_bytes: source.bytes,
-        source_digest: packice_core::types::hex(&source.digest),
-    }
-}
-
-/// Reads and sorts a collection's records.
-pub(crate) fn read(
-    collection: &Collection,
-    options: &Options,
-    spill_dir: &Path,
-    ui: Ui,
-) -> Result<Source> {
-    let bar = ui.bytes_bar("read", collection.input.size_hint());
-    bar.set_message(collection.name.to_string());
-    let progress = |bytes: u64| bar.set_position(bytes);
-    let source = collection.input.read(&collection.name, spill_dir, options.memory, &progress);
-    bar.finish_and_clear();
-    source
-}
-
-/// Builds the tree over all records and hands each frame on.
-fn grow(
-    params: &Params,
-    records: &Sorted,
-    ui: Ui,
-    label: &str,
-    sink: &mut dyn FnMut(BuiltFrame) -> Result<()>,
-) -> Result<BuiltTree> {
-    let bar = ui.count_bar(label, records.len());
-    let mut builder = TreeBuilder::new(*params)?;
-    let mut reading = records.read()?;
-    while let Some(record) = reading.advance()? {
-        if let Some(frame) = builder.push(&record.key, &record.value)? {
-            sink(frame)?;
-            bar.set_position(builder.records());
-        }
-    }
-    let (last, tree) = builder.finish()?;
-    if let Some(frame) = last {
-        sink(frame)?;
-    }
-    bar.finish_and_clear();
-    Ok(tree)
-}
-
-/// The parent's dictionary where there is one, else the one that the configuration asks for.
-fn choose_dictionary(
-    collection: &Collection,
-    options: &Options,
-    records: &Sorted,
-    objects: &ObjectDir,
-    ui: Ui,
-) -> Result<(Option<ActiveDictionary>, Vec<Trial>)> {
-    if collection.dictionary == DictionaryChoice::None {
-        return Ok((None, Vec::new()));
-    }
-    let before = options.parent.as_ref().and_then(|parent| {
-        let (manifest, objects) = parent.content.as_ref()?;
-        let base = &manifest.collection(collection.name.as_str())?.base;
-        base.dictionary.map(|dictionary| (objects, dictionary))
-    });
-    if let Some((before, reference)) = before {
-        let wire = before.read(ObjectKind::Dictionary, &reference.object.name)?;
-        objects.write(ObjectKind::Dictionary, &wire)?;
-        let plain = zstd::bulk::decompress(&wire, reference.plain_len as usize)
-            .map_err(|error| Failure::verification(format!("the parent's dictionary: {error}")))?;
-        return Ok((Some(ActiveDictionary { plain, reference }), Vec::new()));
-    }
-    let mut sample = Sample::default();
-    grow(&collection.params, records, ui, "sample", &mut |frame| {
-        let lens = frame.node.children.iter().map(|leaf| usize::try_from(leaf.plain_len));
-        let leaf_lens = lens
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|_| Failure::internal("a leaf longer than memory"))?;
-        sample.push(SampleFrame { plain: frame.plain, leaf_lens });
-        Ok(())
-    })?;
-    let spinner = ui.spinner("dictionary");
-    let Decision { dictionary, trials } = sample.decide(collection.dictionary, collection.lazy)?;
-    spinner.finish_and_clear();
-    let Some(plain) = dictionary else { return Ok((None, trials)) };
-    let wire = FrameEncoder::new(None)?.encode(&plain)?;
-    let object = ObjectRef { name: wire_name(&wire), len: wire.len() as u64 };
-    objects.write(ObjectKind::Dictionary, &wire)?;
-    let plain_len =
-        u32::try_from(plain.len()).map_err(|_| Failure::internal("a long dictionary"))?;
-    let reference = Dictionary { epoch: options.version, object, plain_len };
-    Ok((Some(ActiveDictionary { plain, reference }), trials))
+) -> Option<(&'a Past, &'a packice_core::format::manifest::Collection)> {
+    let past = options.parent.as_ref()?.history.first()?;
+    Some((past, past.manifest.collection(collection.name.as_str())?))
 }

@@ -8,6 +8,7 @@ use packice_core::hash::wire_name;
 use packice_core::types::{ObjectKind, ObjectRef, WireName};
 
 use crate::failure::{Failure, Result, on_file};
+use crate::reach::WireObject;
 
 /// Wire objects in a directory, `{kind}/{name}`.
 #[derive(Clone, Debug)]
@@ -51,6 +52,39 @@ impl ObjectDir {
             return Err(Failure::verification(message).next("run `packice build` again"));
         }
         Ok(bytes)
+    }
+
+    /// Takes an object over from another directory, without copying where the disk allows it.
+    pub fn adopt(&self, from: &Self, kind: ObjectKind, name: &WireName) -> Result<()> {
+        let (there, here) = (from.object_path(kind, name), self.object_path(kind, name));
+        if here.exists() || fs::hard_link(&there, &here).is_ok() {
+            return Ok(());
+        }
+        write_whole(&here, &from.read(kind, name)?)
+    }
+
+    /// Removes an object that nothing leads to.
+    pub fn remove(&self, kind: ObjectKind, name: &WireName) -> Result<()> {
+        let path = self.object_path(kind, name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(on_file("remove", &path)(error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Reads an object that something names.
+    pub fn take(&self, item: &WireObject) -> Result<Vec<u8>> {
+        self.read(item.kind, &item.object.name)
+    }
+
+    /// The objects of a kind.
+    pub fn list(&self, kind: ObjectKind) -> Result<Vec<WireName>> {
+        let dir = self.dir.join(kind.as_str());
+        let entries = fs::read_dir(&dir).map_err(on_file("list", &dir))?;
+        let names = entries.flatten().map(|entry| entry.file_name());
+        Ok(names.filter_map(|name| WireName::from_hex(name.to_str()?)).collect())
     }
 
     /// Where an object stands.

@@ -49,7 +49,9 @@ pub struct CollectionReport {
     pub level: u8,
     /// Canonical bytes of all leaves.
     pub plain_bytes: u64,
-    /// Bytes of all bundles.
+    /// The version whose bundles stand for this one.
+    pub base_version: u64,
+    /// Bytes of all its bundles.
     pub wire_bytes: u64,
     /// Bundles.
     pub bundles: u64,
@@ -61,6 +63,10 @@ pub struct CollectionReport {
     pub pages: u64,
     /// Bytes of the layout's directory and pages.
     pub layout_bytes: u64,
+    /// What leads from the base to this version, where that is another one.
+    pub overlay: Option<OverlayReport>,
+    /// The deltas that lead to this version, by where they start.
+    pub deltas: Vec<DeltaReport>,
     /// The dictionary.
     pub dictionary: Option<DictionaryReport>,
     /// What was measured to choose it; empty where nothing had to be.
@@ -69,6 +75,28 @@ pub struct CollectionReport {
     pub source_bytes: u64,
     /// BLAKE3 of the source.
     pub source_digest: String,
+}
+
+/// An overlay of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayReport {
+    /// Records that differ from the base's.
+    pub operations: u64,
+    /// Bytes of its directory and pages.
+    pub wire_bytes: u64,
+}
+
+/// A delta of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeltaReport {
+    /// The version it starts from.
+    pub from_version: u64,
+    /// Records that differ.
+    pub operations: u64,
+    /// Its segments.
+    pub segments: u64,
+    /// Their bytes.
+    pub wire_bytes: u64,
 }
 
 /// A dictionary of a build.
@@ -126,6 +154,22 @@ impl CollectionReport {
             show_size(self.layout_bytes),
             show_count(self.pages),
         );
+        if let Some(OverlayReport { operations, wire_bytes }) = self.overlay {
+            text.push_str(&format!(
+                "  overlay   {} on the base of version {}: {} records\n",
+                show_size(wire_bytes),
+                self.base_version,
+                show_count(operations),
+            ));
+        }
+        for delta in &self.deltas {
+            text.push_str(&format!(
+                "  delta     {} from version {}: {} records\n",
+                show_size(delta.wire_bytes),
+                delta.from_version,
+                show_count(delta.operations),
+            ));
+        }
         match &self.dictionary {
             None => text.push_str("  dictionary none\n"),
             Some(dictionary) => text.push_str(&format!(

@@ -164,6 +164,9 @@ pub struct BuildArgs {
     /// The edge to ask [default: the configured one]
     #[arg(long, value_name = "URL")]
     pub edge: Option<String>,
+    /// Cut a base: bundles of its own instead of an overlay on the parent's
+    #[arg(long)]
+    pub new_base: bool,
     /// Memory for sorting before records go to disk
     #[arg(long, value_name = "SIZE", default_value = "64 MiB")]
     pub memory: String,
@@ -437,6 +440,9 @@ pub struct TuneArgs {
     /// Change packice.toml by the suggestion
     #[arg(long)]
     pub write: bool,
+    /// Cut a base: bundles of its own instead of an overlay on the parent's
+    #[arg(long)]
+    pub new_base: bool,
     /// Memory for sorting before records go to disk
     #[arg(long, value_name = "SIZE", default_value = "64 MiB")]
     pub memory: String,

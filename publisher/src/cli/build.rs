@@ -6,11 +6,12 @@ use packice_core::types::WireName;
 use serde_json::json;
 
 use super::args::{BuildArgs, Cli};
+use crate::build::supply::Inputs;
 use crate::build::{self, Options, Parent};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::project::Project;
-use crate::publish::parent::read_parent;
+use crate::publish::parent::{parent_of, read_parent};
 use crate::text::{parse_size, show_count, show_size, show_span};
 use crate::ui::Ui;
 
@@ -18,10 +19,11 @@ pub(super) fn run(cli: &Cli, args: &BuildArgs, ui: Ui) -> Result<()> {
     let config = Config::load(&cli.config)?;
     let memory = sort_memory(&args.memory)?;
     let threads = threads(args.threads);
-    let (version, parent) = place(&config, args)?;
-    let options = Options { version, parent, memory, threads };
+    let (version, parent) = place(&config, args, ui)?;
+    let options = Options { version, parent, new_base: args.new_base, memory, threads };
+    let spill_dir = Project::new(config.work_dir()).temporary_dir();
     let begun = Instant::now();
-    let report = build::build(&config, &options, ui)?;
+    let report = build::build(&config, &options, &Inputs { memory, spill_dir, ui }, ui)?;
     let elapsed = begun.elapsed();
     let dir = Project::new(config.work_dir()).build_dir(version);
     let mut text = String::new();
@@ -65,9 +67,9 @@ pub(super) fn threads(given: Option<usize>) -> usize {
 }
 
 /// The version to build and the one before it.
-fn place(config: &Config, args: &BuildArgs) -> Result<(u64, Option<Parent>)> {
+fn place(config: &Config, args: &BuildArgs, ui: Ui) -> Result<(u64, Option<Parent>)> {
     if args.after_edge {
-        let (newest, parent) = read_parent(config, &config.edge(args.edge.as_deref())?)?;
+        let (newest, parent) = read_parent(config, &config.edge(args.edge.as_deref())?, ui)?;
         return Ok((newest + 1, parent));
     }
     let project = Project::new(config.work_dir());
@@ -84,11 +86,6 @@ fn place(config: &Config, args: &BuildArgs) -> Result<(u64, Option<Parent>)> {
     let Some(before) = channels.get(config.channel.as_str()) else { return Ok((version, None)) };
     let name = WireName::from_hex(&before.manifest)
         .ok_or_else(|| Failure::internal("state.json names no manifest").next("delete it"))?;
-    // A parent that was deleted here costs unchanged wire names, not correctness.
-    let content = project
-        .build(Some(before.version))
-        .ok()
-        .filter(|build| packice_core::hash::wire_name(&build.manifest_bytes) == name)
-        .map(|build| (build.manifest, build.objects));
-    Ok((version, Some(Parent { name, content })))
+    // A parent that was deleted here costs deltas and unchanged wire names, not correctness.
+    Ok((version, Some(parent_of(config, name, None)?)))
 }

@@ -121,7 +121,7 @@ fn compare(old: &Build, new: &Build, name: &str, hear: &mut dyn FnMut(&Change)) 
 }
 
 fn open(build: &Build, collection: &Collection) -> Result<(TreeInfo, Option<BuildTree>)> {
-    Ok((collection.tree, Some(BuildTree::open(&build.objects, collection)?)))
+    Ok((collection.tree, Some(BuildTree::open(&build.objects, &collection.base)?)))
 }
 
 /// The tree of a collection that a build does not have.

@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use packice_core::format::bootstrap::Bootstrap;
-use packice_core::format::layout::{Directory, Page};
 use packice_core::format::manifest::Manifest;
 use packice_core::limits::MAX_BOOTSTRAP_LEN;
 use packice_core::trust::accept::{Offer, TrustState};
@@ -24,7 +23,7 @@ use packice_core::types::{Name, ObjectKind, ObjectRef};
 use crate::edge::Edge;
 use crate::failure::{Failure, Kind, Result};
 use crate::publish::head::fetch_tiles;
-use crate::publish::upload::WireObject;
+use crate::reach::{WireObject, objects_of};
 use crate::ui::Ui;
 pub use folder::Release;
 use folder::{Folder, Record};
@@ -194,20 +193,7 @@ fn copy_objects(
 ) -> Result<Vec<WireObject>> {
     let mut own = origin.bytes(ObjectKind::Manifest, manifest)?;
     let parsed = Manifest::parse(&own.bytes)?;
-    let mut list = Vec::new();
-    for item in layouts_of(&parsed) {
-        list.push(item);
-        let directory = origin.copy(&item, outcome)?;
-        for reference in Directory::parse(&directory)?.pages {
-            let item = WireObject { kind: ObjectKind::Layout, object: reference.object };
-            list.push(item);
-            let page = origin.copy(&item, outcome)?;
-            list.extend(bundles_of(&Page::parse(&page)?));
-        }
-    }
-    list.extend(others_of(&parsed));
-    list.sort_unstable();
-    list.dedup();
+    let mut list = objects_of(&parsed, &mut |item| origin.copy(item, outcome))?;
     let bar = ui.bytes_bar("export", list.iter().map(|item| item.object.len).sum());
     let copied = origin.copy_all(&list, &bar, outcome);
     bar.finish_and_clear();
@@ -216,32 +202,6 @@ fn copy_objects(
     list.push(WireObject { kind: ObjectKind::Manifest, object: *manifest });
     outcome.objects = list.len() as u64;
     Ok(list)
-}
-
-fn layouts_of(manifest: &Manifest) -> impl Iterator<Item = WireObject> {
-    let directories = manifest.collections.iter().map(|collection| collection.base.directory);
-    directories.map(|object| WireObject { kind: ObjectKind::Layout, object })
-}
-
-fn bundles_of(page: &Page) -> impl Iterator<Item = WireObject> {
-    page.bundles.iter().map(|bundle| WireObject {
-        kind: ObjectKind::Bundle,
-        object: ObjectRef { name: bundle.name, len: bundle.wire_len() },
-    })
-}
-
-/// Dictionaries and deltas.
-fn others_of(manifest: &Manifest) -> Vec<WireObject> {
-    let mut list = Vec::new();
-    for collection in &manifest.collections {
-        let dictionary = collection.base.dictionary.map(|dictionary| dictionary.object);
-        list.extend(dictionary.map(|object| WireObject { kind: ObjectKind::Dictionary, object }));
-        let segments = collection.deltas.iter().flat_map(|delta| &delta.segments);
-        list.extend(
-            segments.map(|segment| WireObject { kind: ObjectKind::Delta, object: segment.object }),
-        );
-    }
-    list
 }
 
 /// Removes what only dropped releases lead to; gives how many files went.
@@ -278,14 +238,7 @@ fn reach(folder: &Folder, release: &Release) -> Result<Vec<String>> {
     let path_of = |item: &WireObject| Edge::object_path(item.kind, &item.object.name);
     let mut paths = vec![format!("manifest/{}", release.manifest)];
     let manifest = Manifest::parse(&read(&paths[0])?)?;
-    for item in layouts_of(&manifest) {
-        paths.push(path_of(&item));
-        for reference in Directory::parse(&read(&path_of(&item))?)?.pages {
-            let item = WireObject { kind: ObjectKind::Layout, object: reference.object };
-            paths.push(path_of(&item));
-            paths.extend(bundles_of(&Page::parse(&read(&path_of(&item))?)?).map(|b| path_of(&b)));
-        }
-    }
-    paths.extend(others_of(&manifest).iter().map(path_of));
+    let list = objects_of(&manifest, &mut |item| read(&path_of(item)))?;
+    paths.extend(list.iter().map(path_of));
     Ok(paths)
 }

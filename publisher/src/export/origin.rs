@@ -14,7 +14,7 @@ use super::Outcome;
 use super::folder::Folder;
 use crate::edge::Edge;
 use crate::failure::{Failure, Result};
-use crate::publish::upload::WireObject;
+use crate::reach::WireObject;
 
 /// Requests at a time.
 const THREADS: usize = 8;

@@ -8,24 +8,15 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indicatif::ProgressBar;
-use packice_core::format::layout::{Directory, Page};
 use packice_core::types::{ObjectKind, ObjectRef};
 
 use crate::edge::{Condition, Edge};
 use crate::failure::{Failure, Result};
 use crate::project::Build;
+use crate::reach::WireObject;
 
 /// Requests at a time.
 const THREADS: usize = 8;
-
-/// A wire object of a build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WireObject {
-    /// Its kind.
-    pub kind: ObjectKind,
-    /// Its name and length.
-    pub object: ObjectRef,
-}
 
 /// What an upload did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,25 +31,8 @@ pub struct Uploaded {
 
 /// The objects that a build's manifest leads to, the manifest last.
 pub fn objects_of(build: &Build) -> Result<Vec<WireObject>> {
-    let mut list = Vec::new();
-    for collection in &build.manifest.collections {
-        let base = &collection.base;
-        if let Some(dictionary) = base.dictionary {
-            list.push(WireObject { kind: ObjectKind::Dictionary, object: dictionary.object });
-        }
-        let bytes = build.objects.read(ObjectKind::Layout, &base.directory.name)?;
-        for reference in Directory::parse(&bytes)?.pages {
-            let bytes = build.objects.read(ObjectKind::Layout, &reference.object.name)?;
-            for bundle in Page::parse(&bytes)?.bundles {
-                let object = ObjectRef { name: bundle.name, len: bundle.wire_len() };
-                list.push(WireObject { kind: ObjectKind::Bundle, object });
-            }
-            list.push(WireObject { kind: ObjectKind::Layout, object: reference.object });
-        }
-        list.push(WireObject { kind: ObjectKind::Layout, object: base.directory });
-    }
-    list.sort_unstable();
-    list.dedup();
+    let objects = &build.objects;
+    let mut list = crate::reach::objects_of(&build.manifest, &mut |item| objects.take(item))?;
     let name = packice_core::hash::wire_name(&build.manifest_bytes);
     let object = ObjectRef { name, len: build.manifest_bytes.len() as u64 };
     list.push(WireObject { kind: ObjectKind::Manifest, object });

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::build::blocks::BuildTree;
 use crate::build::dictionary::Trial;
 use crate::build::objects::ObjectDir;
+use crate::build::supply::Inputs;
 use crate::build::{self, Made};
 use crate::config::{Collection, DictionaryChoice};
 use crate::failure::{Result, on_file, on_temporary};
@@ -112,10 +113,12 @@ pub fn tune(
     let build = build::Options {
         version: 1,
         parent: None,
+        new_base: true,
         memory: options.memory,
         threads: options.threads,
     };
-    let source = build::read(collection, &build, temporary, ui)?;
+    let inputs = Inputs { memory: options.memory, spill_dir: temporary.to_path_buf(), ui };
+    let source = inputs.read(collection)?;
     let content_bytes = sample::content_bytes(&source.sorted)?;
     let sampled = match options.sample {
         Some(most) if most < content_bytes => {
@@ -229,10 +232,10 @@ impl Bench<'_> {
             .map_err(on_temporary)?;
         let objects = ObjectDir::create(dir.path())?;
         let quiet = Ui { quiet: true, ..self.ui };
-        let Made { built, layout, trials } =
-            build::make(&collection, &self.build, self.records, &objects, quiet)?;
-        let cost = BuildTree::open(&objects, &built)?.read_cost(TIMED_FRAMES)?;
-        let dictionary = built.base.dictionary;
+        let Made { tree, base, layout, trials, .. } =
+            build::make_base(&collection, &self.build, self.records, &objects, quiet)?;
+        let cost = BuildTree::open(&objects, &base)?.read_cost(TIMED_FRAMES)?;
+        let dictionary = base.dictionary;
         let dictionary_wire_bytes = dictionary.map_or(0, |dictionary| dictionary.object.len);
         let layout_bytes = layout.page_bytes + layout.directory.len;
         let scaled = scale(layout.wire_len + layout_bytes, self.content_bytes, self.sampled_bytes);
@@ -243,7 +246,7 @@ impl Bench<'_> {
             frame_target: frame,
             dictionary_bytes: dictionary.map_or(0, |dictionary| dictionary.plain_len.into()),
             dictionary_wire_bytes,
-            plain_bytes: built.tree.plain_len,
+            plain_bytes: tree.plain_len,
             frame_bytes: layout.wire_len,
             layout_bytes,
             frames: layout.frames,
