@@ -66,9 +66,7 @@ pub fn base_objects(base: &Base, read: &mut Read<'_>) -> Result<Vec<WireObject>>
 pub fn overlay_objects(overlay: &Overlay, read: &mut Read<'_>) -> Result<Vec<WireObject>> {
     let directory = WireObject { kind: ObjectKind::Layer, object: overlay.directory };
     let pages = LayerDirectory::parse(&read(&directory)?)?.pages;
-    let pages = pages.iter().map(|page| WireObject {
-        kind: ObjectKind::LayerPage,
-        object: page.object,
-    });
+    let pages =
+        pages.iter().map(|page| WireObject { kind: ObjectKind::LayerPage, object: page.object });
     Ok(std::iter::once(directory).chain(pages).collect())
 }

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use crate::failure::Result;
-use crate::sort::{Records, SourceRecord, Sorted};
+use crate::sort::{Records, Sorted, SourceRecord};
 
 /// Records in key order, read one after the other.
 pub trait Stream {

@@ -99,9 +99,8 @@ fn starts<'a>(history: &'a [Past], target: &Target<'_>) -> Vec<Start<'a>> {
     });
     let mut starts: Vec<Start<'a>> = Vec::new();
     for start in recent.chain(base) {
-        let known = |other: &Start<'_>| {
-            other.root() == start.root() || other.version == start.version
-        };
+        let known =
+            |other: &Start<'_>| other.root() == start.root() || other.version == start.version;
         if start.root() != target.root && !starts.iter().any(known) {
             starts.push(start);
         }
@@ -110,11 +109,7 @@ fn starts<'a>(history: &'a [Past], target: &Target<'_>) -> Vec<Start<'a>> {
 }
 
 /// Packs one delta; `None` where it would be longer than it may be.
-fn pack_from(
-    objects: &ObjectDir,
-    start: &Start<'_>,
-    target: &Target<'_>,
-) -> Result<Option<Delta>> {
+fn pack_from(objects: &ObjectDir, start: &Start<'_>, target: &Target<'_>) -> Result<Option<Delta>> {
     let past = PastCollection::open(start.objects, &start.collection)?;
     let differ = Differ::new(past.stream()?, target.records.stream()?)?;
     let mut delta = Delta {

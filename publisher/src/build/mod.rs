@@ -67,12 +67,7 @@ pub fn tool() -> String {
 }
 
 /// Builds a candidate and gives its report.
-pub fn build(
-    config: &Config,
-    options: &Options,
-    supply: &dyn Supply,
-    ui: Ui,
-) -> Result<Report> {
+pub fn build(config: &Config, options: &Options, supply: &dyn Supply, ui: Ui) -> Result<Report> {
     if config.collections.is_empty() {
         let advice = "add a [[collection]] to packice.toml";
         return Err(Failure::usage("there is no collection to build").next(advice));

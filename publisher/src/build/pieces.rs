@@ -102,9 +102,7 @@ impl OldWindow {
     fn keep_around(&mut self) {
         let first = self.count - self.recent.len() as u64;
         for (rank, record) in (first..).zip(&self.recent) {
-            if !self.kept.contains_key(&rank) {
-                self.kept.insert(rank, record.clone());
-            }
+            self.kept.entry(rank).or_insert_with(|| record.clone());
         }
         self.keep_next = REACH;
     }
@@ -124,10 +122,7 @@ fn operation(differ: &Differ<'_>, step: Step, rank: u64) -> Option<Op> {
 }
 
 /// Hands each piece on, in key order; the sink says whether it wants more.
-pub fn cut(
-    mut differ: Differ<'_>,
-    sink: &mut dyn FnMut(Piece) -> Result<bool>,
-) -> Result<()> {
+pub fn cut(mut differ: Differ<'_>, sink: &mut dyn FnMut(Piece) -> Result<bool>) -> Result<()> {
     let mut open = Piece::default();
     while let Some(step) = differ.advance()? {
         if let Some(op) = operation(&differ, step, open.old.count) {
