@@ -16,6 +16,7 @@ pub mod publish;
 pub mod reach;
 pub mod release_log;
 pub mod root_draft;
+mod scratch;
 pub mod sort;
 pub mod text;
 pub mod trust_store;

@@ -3,6 +3,9 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Stdio;
 
 use common::{Project, assert_fails, assert_success, lines, shuffled};
 use serde_json::{Value, json};
@@ -183,6 +186,50 @@ fn inspect_shows_the_dictionary_s_choice() {
     assert_eq!(shown["collections"][0]["root"], build["collections"][0]["root"]);
     let text = project.run(&["inspect"]);
     assert!(String::from_utf8_lossy(&text.stdout).contains("cold lazy read"));
+}
+
+#[test]
+fn a_dictionary_that_cannot_be_trained_is_said_in_a_word() {
+    let project = Project::new().with_dictionary();
+    project.write_lines(&lines(3));
+    let build = project.json(&["build"])["build"].clone();
+    assert_eq!(build["collections"][0]["dictionary"], json!(null));
+    assert_eq!(build["collections"][0]["dictionary_untrained"], json!(true));
+    let text = project.run(&["inspect"]);
+    assert!(String::from_utf8_lossy(&text.stdout).contains("too few to train one on"));
+}
+
+#[test]
+fn the_next_build_removes_what_a_killed_one_left() {
+    let project = Project::new();
+    let (file, pipe) = ("input = \"tokens.jsonl\"", "input = \"-\"\nformat = \"jsonl\"");
+    project.configure(file, pipe);
+    let mut killed = project.command();
+    killed.args(["build", "--memory", "1 MiB"]).stdin(Stdio::piped());
+    let mut killed = killed.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    // Its input never ends.
+    let mut input = killed.stdin.take().expect("a pipe");
+    for line in lines(20_000) {
+        writeln!(input, "{line}").expect("written");
+    }
+    input.flush().expect("written");
+    let left = |parent: &str| -> Vec<PathBuf> {
+        let entries = fs::read_dir(project.path(parent)).into_iter().flatten();
+        entries.map(|entry| entry.expect("an entry").path()).collect()
+    };
+    while !left(".packice/tmp").iter().any(|dir| dir.join("run-1").exists()) {
+        assert!(killed.try_wait().expect("asked").is_none(), "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    killed.kill().expect("killed");
+    killed.wait().expect("ended");
+    assert_eq!((left(".packice/tmp").len(), left(".packice/builds").len()), (1, 1));
+
+    project.configure(pipe, file);
+    project.write_lines(&lines(10));
+    project.json(&["build"]);
+    assert_eq!(left(".packice/tmp"), Vec::<PathBuf>::new());
+    assert_eq!(left(".packice/builds"), [project.path(".packice/builds/1")]);
 }
 
 #[test]

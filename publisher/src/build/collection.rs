@@ -81,6 +81,11 @@ pub(super) fn build_collection(
         deltas: deltas?,
     };
     let mut report = report_on(&built, &made);
+    let trained = |trial: &Trial| trial.dictionary_bytes > 0;
+    report.dictionary_untrained = collection.dictionary != DictionaryChoice::None
+        && made.base.version.0 == options.version
+        && report.dictionary.is_none()
+        && !made.trials.iter().any(trained);
     report.source_bytes = bytes;
     report.source_digest = packice_core::types::hex(&digest);
     Ok((built, report))
@@ -204,6 +209,7 @@ fn report_on(built: &manifest::Collection, made: &Made) -> CollectionReport {
             wire_bytes: dictionary.object.len,
             plain_bytes: dictionary.plain_len.into(),
         }),
+        dictionary_untrained: false,
         dictionary_trials: made.trials.clone(),
         source_bytes: 0,
         source_digest: String::new(),

@@ -29,6 +29,7 @@ use packice_core::types::{ObjectKind, Version, WireName};
 use crate::config::{Collection, Config};
 use crate::failure::{Failure, Result, on_file};
 use crate::project::Project;
+use crate::scratch::Scratch;
 use crate::ui::Ui;
 pub(crate) use collection::{Made, make_base};
 use objects::{ObjectDir, write_whole};
@@ -75,19 +76,11 @@ pub fn build(config: &Config, options: &Options, supply: &dyn Supply, ui: Ui) ->
     config.check_directories()?;
     let project = Project::new(config.work_dir());
     let target = project.build_dir(options.version);
-    let staging = project.builds_dir().join(format!(".building-{}", std::process::id()));
-    remove_dir(&staging)?;
-    let objects = ObjectDir::create(&staging)?;
-    let built = build_into(config, options, supply, &objects, ui);
-    let report = match built {
-        Ok(report) => report,
-        Err(failure) => {
-            remove_dir(&staging)?;
-            return Err(failure);
-        }
-    };
+    let staging = Scratch::new(&project.builds_dir(), ".building-")?;
+    let objects = ObjectDir::create(staging.path())?;
+    let report = build_into(config, options, supply, &objects, ui)?;
     remove_dir(&target)?;
-    std::fs::rename(&staging, &target).map_err(on_file("create", &target))?;
+    staging.keep_as(&target)?;
     Ok(report)
 }
 

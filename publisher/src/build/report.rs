@@ -69,6 +69,9 @@ pub struct CollectionReport {
     pub deltas: Vec<DeltaReport>,
     /// The dictionary.
     pub dictionary: Option<DictionaryReport>,
+    /// Whether one was wanted and the records are too few to train it on.
+    #[serde(default)]
+    pub dictionary_untrained: bool,
     /// What was measured to choose it; empty where nothing had to be.
     pub dictionary_trials: Vec<Trial>,
     /// Bytes of the source.
@@ -171,6 +174,9 @@ impl CollectionReport {
             ));
         }
         match &self.dictionary {
+            None if self.dictionary_untrained => {
+                text.push_str("  dictionary none: the records are too few to train one on\n");
+            }
             None => text.push_str("  dictionary none\n"),
             Some(dictionary) => text.push_str(&format!(
                 "  dictionary {} ({} on the wire), trained for version {}\n",

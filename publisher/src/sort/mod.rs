@@ -8,9 +8,8 @@
 mod merge;
 mod run;
 
-use tempfile::TempDir;
-
 use crate::failure::{Failure, Result, on_temporary};
+use crate::scratch::Scratch;
 use run::{Buffer, Run};
 
 /// Memory for records before they spill.
@@ -57,7 +56,7 @@ pub struct SourceRecord {
 /// Takes records in any order.
 #[derive(Debug)]
 pub struct Sorter {
-    dir: TempDir,
+    dir: Scratch,
     memory: usize,
     buffer: Buffer,
     /// Runs by how often their records were merged: each level has at most [`FAN_IN`].
@@ -70,11 +69,7 @@ pub struct Sorter {
 impl Sorter {
     /// A sorter that spills into a directory of its own under `parent`.
     pub fn new(parent: &std::path::Path, memory: usize, unit: Unit) -> Result<Self> {
-        std::fs::create_dir_all(parent).map_err(crate::failure::on_file("create", parent))?;
-        let dir = tempfile::Builder::new()
-            .prefix("sort-")
-            .tempdir_in(parent)
-            .map_err(crate::failure::on_file("create a directory in", parent))?;
+        let dir = Scratch::new(parent, "sort-")?;
         Ok(Self {
             dir,
             memory,
@@ -141,7 +136,7 @@ impl Sorter {
 #[derive(Debug)]
 pub struct Sorted {
     #[expect(dead_code, reason = "its drop deletes the spill files")]
-    dir: TempDir,
+    dir: Scratch,
     runs: Vec<Run>,
     tail: Buffer,
     records: u64,
