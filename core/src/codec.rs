@@ -173,6 +173,32 @@ impl<'a> Reader<'a> {
         self.number(field, max as u64).map(|value| usize::try_from(value).unwrap_or(max))
     }
 
+    /// [`Self::count`] in place of the caller: nearly every length of a record is one byte, which
+    /// is looked at without a call.
+    #[inline(always)]
+    pub fn short_count(&mut self, field: &'static str, max: usize) -> Result<usize, Error> {
+        match self.rest.split_first() {
+            Some((byte, rest)) if *byte < 0x80 && usize::from(*byte) <= max => {
+                self.rest = rest;
+                Ok(usize::from(*byte))
+            }
+            Some(_) | None => self.count(field, max),
+        }
+    }
+
+    /// [`Self::bytes`] by [`Self::short_count`].
+    #[inline(always)]
+    pub fn short_bytes(&mut self, field: &'static str, max: usize) -> Result<&'a [u8], Error> {
+        let len = self.short_count(field, max)?;
+        match self.rest.split_at_checked(len) {
+            Some((bytes, rest)) => {
+                self.rest = rest;
+                Ok(bytes)
+            }
+            None => self.raw(len, field),
+        }
+    }
+
     /// A length up to a bound, and its bytes.
     pub fn bytes(&mut self, field: &'static str, max: usize) -> Result<&'a [u8], Error> {
         let len = self.count(field, max)?;

@@ -19,6 +19,7 @@ import { loadApi } from '../harness/openapi.mjs';
 import { NPM, PACKICE, tokenHashes } from '../harness/project.mjs';
 import { close, startStatic } from '../harness/static.mjs';
 
+const HARNESS = join(import.meta.dirname, '../harness');
 const DATASET = 'story';
 const TOKEN = 'an upload token that gets stolen, too';
 const PASSPHRASE = 'a passphrase of the offline root';
@@ -149,26 +150,33 @@ async function move(bytes, etag) {
   return { status, ...JSON.parse(body.toString() || '{}') };
 }
 
-/** Synchronises the wallet in Chromium and looks the key up; `code` where it is refused. */
-async function wallet(sources = [edge.url], name = 'wallet') {
+/**
+ * Synchronises the wallet in Chromium and looks the key up; `code` where it is refused. `clock` is
+ * how far its clock is off, in milliseconds; `more` are options.
+ */
+async function wallet(sources = [edge.url], { clock = 0, ...more } = {}) {
   return page.evaluate(
-    async ({ sources, name, key, channel }) => {
+    async ({ sources, key, clock, more }) => {
       const { open } = await import('/packice/index.js');
       const { dataset: of, trust } = window.story;
-      const dataset = await open({ dataset: of, trust, sources, name, channel });
+      const worker = `/harness/odd-worker.mjs?clock=${clock}`;
+      const createWorker = () => new Worker(worker, { type: 'module' });
+      const odd = clock ? { createWorker } : {};
+      const dataset = await open({ dataset: of, trust, sources, channel: 'stable', ...odd, ...more });
       const faults = [];
       dataset.on('fault', (fault) => faults.push(fault.code ?? fault.reason));
       const ended = await dataset.sync().then(
         (report) => ({ version: report.version }),
         ({ code, message }) => ({ code, message }),
       );
-      const found = await dataset.get('items', key);
+      const found = await dataset.get('items', key).catch(({ code }) => ({ refused: code }));
       const { freshness } = await dataset.status();
       await dataset.close();
-      const text = found.value && new TextDecoder().decode(found.value);
-      return { ...ended, text, freshness: freshness?.level, faults };
+      const { value, refused } = found;
+      const text = value && new TextDecoder().decode(value);
+      return { ...ended, text, refused, freshness: freshness?.level, faults };
     },
-    { sources, name, key: KEY, channel: 'stable' },
+    { sources, key: KEY, clock, more },
   );
 }
 
@@ -207,7 +215,7 @@ before(async () => {
   edge = await startEdge({ tokenHashes: tokenHashes(TOKEN), bindings: { WITNESSES: list } });
   closers.push(() => edge.close());
   site = await startStatic({
-    mounts: { '/packice/': NPM },
+    mounts: { '/packice/': NPM, '/harness/': HARNESS },
     pages: { '/': { type: 'text/html', body: PAGE } },
   });
   closers.push(() => site.close());
@@ -276,6 +284,18 @@ test('a release is built here, signed there by two, and published elsewhere', as
     ['w2', undefined],
     ['w3', undefined],
   ]);
+  await clientsHold(1, 'one');
+});
+
+test('a clock that is off changes what is said of age, and is believed once it is right', async () => {
+  const year = 365 * 86_400_000;
+  const ahead = await wallet([edge.url], { clock: 10 * year });
+  assert.deepEqual([ahead.version, ahead.text, ahead.freshness], [1, 'one', 'expired']);
+  const strict = await wallet([edge.url], { clock: 10 * year, whenExpired: 'refuse' });
+  assert.deepEqual([strict.version, strict.refused], [1, 'trust/expired']);
+  // The witnesses' time is the least that it is.
+  const behind = await wallet([edge.url], { clock: -10 * year, whenExpired: 'refuse' });
+  assert.deepEqual([behind.version, behind.text, behind.freshness], [1, 'one', 'fresh']);
   await clientsHold(1, 'one');
 });
 
@@ -403,8 +423,8 @@ test('release keys are stolen; a rotation with a floor takes it all back', async
   const mirror = await startMirror(evil);
   assert.equal((await wallet([mirror])).text, 'three', 'the last good version answers');
   assert.equal((await native([mirror])).text, 'three');
-  const cold = await wallet([mirror, edge.url], 'cold');
-  assert.deepEqual([cold.version, cold.text], [3, 'three'], 'a new wallet with one honest source');
+  const cold = await wallet([edge.url, mirror], { database: 'cold' });
+  assert.deepEqual([cold.version, cold.text], [3, 'three'], 'a new wallet, the edge asked first');
 });
 
 test('a bad release is withdrawn, and a good one promoted from staging', async () => {
@@ -492,7 +512,7 @@ test('a thief who led the witnesses astray is left behind in another log', async
   const next = await publish('nine');
   assert.equal(next.log_size, 2);
   await clientsHold(next.version, 'nine');
-  const cold = await wallet([edge.url], 'cold in the other log');
+  const cold = await wallet([edge.url], { database: 'cold in the other log' });
   assert.deepEqual([cold.version, cold.text], [next.version, 'nine']);
 
   // The store damages a tile: an audit says which.

@@ -2,7 +2,7 @@
 // real folder, not an in-memory context: IndexedDB behaves as in a user's browser, and a second
 // start on the same folder is a reload after a crash.
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { existsSync } from 'node:fs';
@@ -33,10 +33,16 @@ export function chromiumPath() {
 
 /**
  * Starts Chromium. `profile` names a folder to keep; without it a fresh one is made, and removed
- * by `close`. `options` go to playwright's `launchPersistentContext`.
+ * by `close`. `preferences` are what a user has set there; `options` go to playwright's
+ * `launchPersistentContext`.
  */
-export async function startBrowser({ profile, args = [], options = {} } = {}) {
+export async function startBrowser({ profile, preferences, args = [], options = {} } = {}) {
   const temporary = profile ? null : await mkdtemp(join(tmpdir(), 'packice-chromium-'));
+  if (preferences) {
+    const folder = join(profile ?? temporary, 'Default');
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'Preferences'), JSON.stringify(preferences));
+  }
   const context = await chromium.launchPersistentContext(profile ?? temporary, {
     executablePath: chromiumPath(),
     headless: true,

@@ -93,8 +93,8 @@ function world({ dataset, site, browser, project, closers }) {
       return { page, errors };
     },
     /** The same in a browser of its own, which `close` ends. */
-    async freshPage() {
-      const fresh = await startBrowser();
+    async freshPage(options) {
+      const fresh = await startBrowser(options);
       closers.unshift(() => fresh.close());
       const { page } = await fresh.page();
       await page.goto(`${site.url}/`);

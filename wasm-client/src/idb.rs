@@ -37,8 +37,9 @@ use crate::store::{StoreError, StoreErrorKind, key_text, parse_key, touches_stat
 const OBJECTS: &str = "objects";
 const STATE: &str = "state";
 
-/// The version of the layout of rows; raised when it changes, with a migration in `upgrade`.
-const SCHEMA: u32 = 1;
+/// The version of the layout of rows. Whoever changes the layout raises it: what an older release
+/// stored is then given up and fetched again, and that release no longer opens the database.
+const SCHEMA: u32 = 2;
 
 /// Longest row that is read back: the state, with a manifest and layout directories, is largest.
 const MAX_ROW_LEN: usize = 64 << 20;
@@ -229,12 +230,16 @@ impl Idb {
     }
 }
 
-/// Makes the object stores of an empty database. A failure here aborts the upgrade, and the open
-/// request fails with it.
+/// Makes the object stores, in the place of an older release's. A failure here aborts the upgrade,
+/// and the open request fails with it.
 fn upgrade(request: &IdbOpenDbRequest) -> Result<(), JsValue> {
     let database: IdbDatabase = request.result()?.unchecked_into();
-    database.create_object_store(OBJECTS)?;
-    database.create_object_store(STATE)?;
+    for name in [OBJECTS, STATE] {
+        if database.object_store_names().contains(name) {
+            database.delete_object_store(name)?;
+        }
+        database.create_object_store(name)?;
+    }
     Ok(())
 }
 

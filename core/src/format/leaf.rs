@@ -128,8 +128,8 @@ impl<'a> LeafReader<'a> {
             }
             return Ok(None);
         }
-        let shared = self.rest.count("shared key length", MAX_KEY_LEN)?;
-        let suffix = self.rest.bytes("key", MAX_KEY_LEN)?;
+        let shared = self.rest.short_count("shared key length", MAX_KEY_LEN)?;
+        let suffix = self.rest.short_bytes("key", MAX_KEY_LEN)?;
         if shared > self.key.len() {
             let value = shared as u64;
             return Err(FormatError::Invalid { field: "shared key length", value }.into());
@@ -149,7 +149,7 @@ impl<'a> LeafReader<'a> {
                 (Some(_), _) => {}
             }
         }
-        let value = self.rest.bytes("value", MAX_VALUE_LEN)?;
+        let value = self.rest.short_bytes("value", MAX_VALUE_LEN)?;
         self.key.truncate(shared);
         self.key.extend_from_slice(suffix);
         self.started = true;
