@@ -19,7 +19,8 @@ use crate::build::objects::ObjectDir;
 use crate::build::supply::Inputs;
 use crate::build::{self, Made};
 use crate::config::{Collection, DictionaryChoice};
-use crate::failure::{Result, on_file, on_temporary};
+use crate::failure::{Result, on_file};
+use crate::scratch::Scratch;
 use crate::sort::Sorted;
 use crate::ui::Ui;
 pub use write::rewrite;
@@ -226,10 +227,7 @@ impl Bench<'_> {
     ) -> Result<(Row, Vec<Trial>)> {
         let params = Params { leaf_target: leaf, frame_target: frame, ..self.collection.params };
         let collection = Collection { params, dictionary, ..self.collection.clone() };
-        let dir = tempfile::Builder::new()
-            .prefix("tune-")
-            .tempdir_in(self.temporary)
-            .map_err(on_temporary)?;
+        let dir = Scratch::new(self.temporary, "tune-")?;
         let objects = ObjectDir::create(dir.path())?;
         let quiet = Ui { quiet: true, ..self.ui };
         let Made { tree, base, layout, trials, .. } =
