@@ -18,7 +18,7 @@
 //! # Map
 //!
 //! Arrows between modules point one way: `types`, `limits`, `map`, `error` ← `hash`, `codec` ←
-//! `format`, `frame` ← `tree`, `trust` ← `plan` ← `engine`. `cargo xtask tidy` enforces them.
+//! `format`, `frame` ← `tree`, `trust` ← `httpsig`, `plan` ← `engine`. `cargo xtask tidy` enforces them.
 //!
 //! # What an attacker could try here
 //!
@@ -35,6 +35,7 @@ pub mod error;
 pub mod format;
 pub mod frame;
 pub mod hash;
+pub mod httpsig;
 pub mod limits;
 pub mod map;
 pub mod plan;

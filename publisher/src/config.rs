@@ -36,6 +36,8 @@ pub struct Config {
     pub release_keys: Vec<PathBuf>,
     /// The file of the root key.
     pub root_key: PathBuf,
+    /// The file of the key that signs uploads.
+    pub publish_key: PathBuf,
     /// The directory of the signed trust roots, `1.bin` and so on.
     pub trust_dir: PathBuf,
     /// What the publisher promises to keep.
@@ -152,6 +154,7 @@ struct RawEdge {
 struct RawKeys {
     release: Option<OneOrMore>,
     root: Option<PathBuf>,
+    publish: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -268,6 +271,7 @@ impl Config {
             witnesses,
             release_keys: release_keys.into_iter().map(|path| dir.join(path)).collect(),
             root_key: at(raw.keys.root, "keys/root.key"),
+            publish_key: at(raw.keys.publish, "keys/publish.key"),
             trust_dir: at(raw.trust_dir, "trust"),
             policy,
             deltas,
@@ -291,7 +295,8 @@ impl Config {
             // What is missing is named when it is read.
             let Ok(inside) = dir.canonicalize() else { continue };
             let work_dir = self.work_dir();
-            let keys = self.release_keys.iter().chain([&self.root_key, &work_dir]);
+            let others = [&self.root_key, &self.publish_key, &work_dir];
+            let keys = self.release_keys.iter().chain(others);
             for private in keys {
                 if private.canonicalize().is_ok_and(|path| path.starts_with(&inside)) {
                     let (name, dir) = (&collection.name, dir.display());

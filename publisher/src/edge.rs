@@ -7,17 +7,19 @@
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use packice_core::types::{Name, ObjectKind, WireName};
+use packice_core::httpsig::{self, Request, content_digest};
+use packice_core::types::{Name, ObjectKind, WireName, hex};
 use serde::Deserialize;
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Agent, Body};
 
-use crate::failure::{Failure, Kind, Result, on_file};
+use crate::config::Config;
+use crate::failure::{Failure, Kind, Result};
+use crate::keys::passphrase::Source;
+use crate::keys::{Key, KeyRole, PUBLISH_KEY_ENV};
 
-/// The environment's variable of the publish token.
-pub const TOKEN_ENV: &str = "PACKICE_TOKEN";
 const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -46,13 +48,19 @@ pub fn is_loopback(url: &str) -> bool {
     ["127.", "localhost", "[::1]"].iter().any(|prefix| host.starts_with(prefix))
 }
 
-/// The token of `--token-file`, or else of the environment.
-pub fn load_token(file: Option<&Path>) -> Result<Option<String>> {
-    let text = match file {
-        Some(path) => Some(std::fs::read_to_string(path).map_err(on_file("read", path))?),
-        None => std::env::var(TOKEN_ENV).ok(),
-    };
-    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+/// The key that signs uploads: that of `--publish-key`, else of the environment, else of the file
+/// that packice.toml names.
+pub fn publish_key(config: &Config, given: Option<&str>, source: &Source) -> Result<Key> {
+    if let Some(given) = given {
+        return Key::open(given, KeyRole::Publish, source);
+    }
+    let paths: [&Path; 1] = [&config.publish_key];
+    let keys = Key::load_all(PUBLISH_KEY_ENV, &paths, KeyRole::Publish, source)?;
+    let mut keys = keys.into_iter();
+    match (keys.next(), keys.next()) {
+        (Some(key), None) => Ok(key),
+        _ => Err(Failure::usage(format!("{PUBLISH_KEY_ENV} holds several keys, one is meant"))),
+    }
 }
 
 /// One dataset on one edge.
@@ -60,7 +68,7 @@ pub fn load_token(file: Option<&Path>) -> Result<Option<String>> {
 pub struct Edge {
     base: String,
     agent: Agent,
-    token: Option<Arc<str>>,
+    key: Option<Arc<Key>>,
 }
 
 /// A body and its entity tag.
@@ -102,9 +110,9 @@ struct Problem {
 
 impl Edge {
     /// A dataset on an edge.
-    pub fn new(url: &str, dataset: &Name, token: Option<String>) -> Self {
+    pub fn new(url: &str, dataset: &Name, key: Option<Key>) -> Self {
         let base = format!("{}/v1/{dataset}", url.trim_end_matches('/'));
-        Self { base, agent: agent(url), token: token.map(Arc::from) }
+        Self { base, agent: agent(url), key: key.map(Arc::new) }
     }
 
     /// The path of an object.
@@ -159,22 +167,39 @@ impl Edge {
 
     /// Uploads a body to a path.
     pub fn put(&self, path: &str, bytes: &[u8], condition: &Condition) -> Result<Put> {
-        let Some(token) = &self.token else {
-            return Err(Failure::usage("publishing needs a token")
-                .next(format!("set {TOKEN_ENV}, or pass --token-file FILE")));
+        let digest = content_digest(bytes);
+        let (if_match, if_none_match) = match condition {
+            Condition::Always => (None, None),
+            Condition::Absent => (None, Some("*")),
+            Condition::Matches(etag) => (Some(etag.as_str()), None),
         };
         let response = self.send("PUT", path, || {
             let mut request = self
                 .agent
                 .put(self.url(path))
-                .header("authorization", format!("Bearer {token}"))
-                .header("content-type", "application/octet-stream");
-            request = match condition {
-                Condition::Always => request,
-                Condition::Absent => request.header("if-none-match", "*"),
-                Condition::Matches(etag) => request.header("if-match", etag),
+                .header("content-type", "application/octet-stream")
+                .header("content-digest", &digest);
+            for (name, value) in [("if-match", if_match), ("if-none-match", if_none_match)] {
+                if let Some(value) = value {
+                    request = request.header(name, value);
+                }
+            }
+            // Each attempt is signed by itself: a nonce counts once.
+            let content_digest = Some(digest.as_str());
+            let unsigned = Request {
+                method: "PUT",
+                content_digest,
+                if_match,
+                if_none_match,
+                ..Request::default()
             };
-            request.send(bytes)
+            let signed = self.sign(path, &unsigned);
+            let signed =
+                signed.map_err(|failure| ureq::Error::Other(failure.to_string().into()))?;
+            request
+                .header("signature-input", signed.input)
+                .header("signature", signed.signature)
+                .send(bytes)
         })?;
         match response.status().as_u16() {
             201 => Ok(Put::Created),
@@ -182,6 +207,24 @@ impl Edge {
             412 => Ok(Put::Refused),
             _ => Err(self.problem("PUT", path, response)),
         }
+    }
+
+    /// Signs a request of a path under the dataset, as it is now.
+    fn sign(&self, path: &str, unsigned: &Request<'_>) -> Result<httpsig::Signed> {
+        let Some(key) = &self.key else {
+            return Err(Failure::usage("publishing needs a publish key")
+                .next(format!("set {PUBLISH_KEY_ENV}, or pass --publish-key FILE")));
+        };
+        let url = self.url(path);
+        let (authority, path, query) = parts(&url);
+        let request = Request { authority: &authority, path, query, ..*unsigned };
+        let mut nonce = [0u8; 16];
+        getrandom::fill(&mut nonce).map_err(|error| {
+            Failure::internal(format!("the operating system gave no randomness: {error}"))
+        })?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let created_s = now.map_or(0, |now| now.as_secs());
+        Ok(httpsig::sign(&request, key.seed(), created_s, &hex(&nonce)))
     }
 
     /// Sends until the edge answers with something that is not a passing trouble.
@@ -221,8 +264,8 @@ impl Edge {
         };
         let message = format!("{method} {}: the edge answers {status}{said}", self.url(path));
         let (kind, advice) = match status.as_u16() {
-            401 => (Kind::Network, "check the publish token"),
-            403 => (Kind::Network, "the publish token is not valid for this dataset"),
+            401 => (Kind::Network, "check the publish key, and this machine's clock"),
+            403 => (Kind::Network, "the publish key is not one of this dataset's"),
             404 => (Kind::Network, "check the edge's URL: it knows no such route"),
             409 | 412 => (Kind::Conflict, "someone else published; run the command again"),
             413 => (Kind::Input, "the object is larger than the edge accepts"),
@@ -232,6 +275,17 @@ impl Edge {
         };
         Failure::new(kind, message).next(advice)
     }
+}
+
+/// Authority, path and query of a URL, as a receiver sees them.
+fn parts(url: &str) -> (String, &str, &str) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let usual = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let authority = authority.to_ascii_lowercase();
+    let authority = authority.strip_suffix(usual).unwrap_or(&authority).to_owned();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    (authority, path, query)
 }
 
 /// A header's text.
@@ -267,4 +321,22 @@ pub fn pause(attempt: u32, asked: Option<Duration>) {
     let doubled = FIRST_PAUSE * 2u32.pow(attempt.min(6));
     let jittered = doubled.mul_f64(0.5 + f64::from(random[0]) / 255.0);
     std::thread::sleep(asked.unwrap_or(jittered).min(LONGEST_PAUSE));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn a_url_has_the_parts_that_its_receiver_sees() {
+        for (url, authority, path, query) in [
+            ("https://Edge.Example/v1/a/b", "edge.example", "/v1/a/b", ""),
+            ("https://edge.example:443/v1", "edge.example", "/v1", ""),
+            ("http://edge.example:443/v1?x=1", "edge.example:443", "/v1", "x=1"),
+            ("http://127.0.0.1:8787/v1", "127.0.0.1:8787", "/v1", ""),
+            ("http://[::1]:80/v1", "[::1]", "/v1", ""),
+        ] {
+            assert_eq!(parts(url), (authority.to_owned(), path, query), "{url}");
+        }
+    }
 }

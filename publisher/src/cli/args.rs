@@ -222,8 +222,8 @@ pub struct DiffArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  PACKICE_TOKEN=… packice publish
-  packice publish --token-file token.txt --edge https://edge.example.org
+  packice publish
+  packice publish --publish-key ci.key --edge https://edge.example.org
   packice publish --build-version 7 --json
   packice publish --prepare release.json      upload and rehearse here; then, on other machines:
   packice sign release.json --key alice.key
@@ -238,9 +238,9 @@ pub struct PublishArgs {
     /// The edge [default: the configured one]
     #[arg(long, value_name = "URL")]
     pub edge: Option<String>,
-    /// The file of the publish token [default: the variable PACKICE_TOKEN]
+    /// The publish key's file [default: PACKICE_PUBLISH_KEY, or the one that packice.toml names]
     #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    pub publish_key: Option<String>,
     /// Begin a new log where the edge has none and one was published from here; clients that saw
     /// the old log will refuse it
     #[arg(long)]

@@ -1,18 +1,17 @@
 //! `packice init`: keys, the first trust root and packice.toml. It never overwrites.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use packice_core::types::Name;
+use packice_core::types::{Name, hex};
 use serde_json::json;
 
 use super::args::{Cli, InitArgs};
 use crate::config::{Config, edge_url};
-use crate::edge::TOKEN_ENV;
 use crate::failure::{Failure, Result, on_file};
 use crate::input::Format;
 use crate::keys::passphrase::Source;
-use crate::keys::{Key, KeyRole, RELEASE_KEY_ENV, ROOT_KEY_ENV};
+use crate::keys::{Key, KeyRole, PUBLISH_KEY_ENV, RELEASE_KEY_ENV, ROOT_KEY_ENV};
 use crate::trust_store;
 use crate::ui::Ui;
 
@@ -56,7 +55,8 @@ pub(super) fn run(cli: &Cli, args: &InitArgs, ui: Ui) -> Result<()> {
     let root = make_key(ROOT_KEY_ENV, &config.root_key, KeyRole::Root)?;
     let release_path = config.first_release_key();
     let release = make_key(RELEASE_KEY_ENV, &release_path, KeyRole::Release)?;
-    let token = make_token(&config.first_release_key().with_file_name("publish.token"))?;
+    let publish = make_key(PUBLISH_KEY_ENV, &config.publish_key, KeyRole::Publish)?;
+    let entry = format!("{dataset}={}", hex(&publish.key.public()));
     let trust = trust_store::first_trust_root(&dataset, &origin, &root.key, &release.key);
     trust_store::parse(&trust)?;
     create_dir(&config.trust_dir)?;
@@ -68,13 +68,14 @@ pub(super) fn run(cli: &Cli, args: &InitArgs, ui: Ui) -> Result<()> {
         "dataset": dataset.as_str(),
         "config": path.display().to_string(),
         "trust": trust_path.display().to_string(),
-        "root_key": { "public": packice_core::types::hex(&root.key.public()), "from": root.from },
+        "root_key": { "public": hex(&root.key.public()), "from": root.from },
         "release_key": {
-            "public": packice_core::types::hex(&release.key.public()), "from": release.from,
+            "public": hex(&release.key.public()), "from": release.from,
         },
-        "publish_token_hash": token.entry(&dataset),
+        "publish_key": { "entry": entry, "from": publish.from },
     });
-    ui.result(&next_steps(path, &config, &trust_path, [&root, &release], &token), &json);
+    let keys = [&root, &release, &publish];
+    ui.result(&next_steps(path, &config, &trust_path, keys, &entry), &json);
     Ok(())
 }
 
@@ -110,34 +111,6 @@ fn make_key(variable: &'static str, path: &Path, role: KeyRole) -> Result<NewKey
     Ok(NewKey { key, from: "new file" })
 }
 
-/// The token that publishing needs, and the file that it was written to, if any.
-struct NewToken {
-    hash: String,
-    file: Option<PathBuf>,
-}
-
-impl NewToken {
-    /// What the edge's secret lists for it.
-    fn entry(&self, dataset: &Name) -> String {
-        format!("{dataset}={}", self.hash)
-    }
-}
-
-/// The environment's token, or a new one in a new file that only its owner can read.
-fn make_token(path: &Path) -> Result<NewToken> {
-    let hash = |token: &str| blake3::hash(token.trim().as_bytes()).to_hex().to_string();
-    if let Ok(token) = std::env::var(TOKEN_ENV) {
-        return Ok(NewToken { hash: hash(&token), file: None });
-    }
-    refuse_existing(path)?;
-    if let Some(dir) = path.parent() {
-        create_dir(dir)?;
-    }
-    Key::random()?.write_new(path)?;
-    let token = std::fs::read_to_string(path).map_err(on_file("read", path))?;
-    Ok(NewToken { hash: hash(&token), file: Some(path.to_path_buf()) })
-}
-
 fn refuse_existing(path: &Path) -> Result<()> {
     if path.exists() {
         let message = format!("{} is there already; init never overwrites", path.display());
@@ -165,22 +138,16 @@ fn next_steps(
     path: &Path,
     config: &Config,
     trust: &Path,
-    keys: [&NewKey; 2],
-    token: &NewToken,
+    keys: [&NewKey; 3],
+    entry: &str,
 ) -> String {
     let mut text = format!("wrote {}\nwrote {}\n", path.display(), trust.display());
-    for (key, file) in keys.iter().zip([&config.root_key, &config.first_release_key()]) {
+    let release = config.first_release_key();
+    for (key, file) in keys.iter().zip([&config.root_key, &release, &config.publish_key]) {
         if key.from == "new file" {
             text.push_str(&format!("wrote {} (only you can read it)\n", file.display()));
         }
     }
-    let publish = match &token.file {
-        None => String::from("packice publish"),
-        Some(file) => {
-            text.push_str(&format!("wrote {} (only you can read it)\n", file.display()));
-            format!("packice publish --token-file {}", file.display())
-        }
-    };
     let input = config.collections.first().map(|c| &c.input);
     let input = match input.map(|input| (&input.place, &input.format)) {
         Some((place, Format::JsonLines(_))) => {
@@ -196,11 +163,10 @@ fn next_steps(
   1. Move {root} to a safe place: only a new trust root needs it.
   2. {input}.
   3. packice build
-  4. Let the edge know you. Its secret PUBLISH_TOKEN_HASHES lists, separated by commas:
+  4. Let the edge know you. Its variable PUBLISH_KEYS lists, separated by commas:
      {entry}
-  5. {publish}
+  5. packice publish
   6. Embed {trust} in your wallet: it is all that its client trusts.",
-        entry = token.entry(&config.dataset),
         root = config.root_key.display(),
         trust = trust.display(),
     ));
@@ -268,12 +234,13 @@ channel = "stable"
 
 [edge]
 url = {edge}
-# The publish token comes from the environment, PACKICE_TOKEN, or from --token-file.
 
 [keys]
-# Ed25519 seeds; PACKICE_ROOT_KEY and PACKICE_RELEASE_KEY in the environment come first.
+# Ed25519 keys; PACKICE_ROOT_KEY, PACKICE_RELEASE_KEY and PACKICE_PUBLISH_KEY in the environment
+# come first. The publish key signs uploads: the edge lets it in, no client trusts it.
 release = "keys/release.key"
 root = "keys/root.key"
+publish = "keys/publish.key"
 
 # What you promise to keep on the edge; nothing where left out.
 # [policy]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::{Cli, PublishArgs};
 use crate::config::Config;
-use crate::edge::load_token;
+use crate::edge::publish_key;
 use crate::failure::Result;
 use crate::publish::desk::Finished;
 use crate::publish::{Options, Outcome, Prepared, finish, prepare, publish};
@@ -25,7 +25,7 @@ pub(super) fn run(cli: &Cli, args: &PublishArgs, ui: Ui) -> Result<()> {
     let options = Options {
         version: args.version,
         edge_url: config.edge(args.edge.as_deref())?,
-        token: load_token(args.token_file.as_deref())?,
+        publish_key: args.publish_key.clone(),
         new_log: args.new_log,
         passphrase: args.passphrase.source(),
     };
@@ -105,8 +105,8 @@ fn show_prepared(config: &Config, outcome: &Outcome, path: &Path, ui: Ui) -> Res
 }
 
 fn run_finish(config: &Config, args: &PublishArgs, path: &Path, ui: Ui) -> Result<()> {
-    let token = load_token(args.token_file.as_deref())?;
-    let (request, finished) = finish(config, path, args.edge.as_deref(), token, ui)?;
+    let key = publish_key(config, args.publish_key.as_deref(), &args.passphrase.source())?;
+    let (request, finished) = finish(config, path, args.edge.as_deref(), key, ui)?;
     let head = Head::parse(&request.new.head)?;
     show_finished(config, &head, &finished, ui);
     Ok(())

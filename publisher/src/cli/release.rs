@@ -8,7 +8,7 @@ use super::args::{Cli, PromoteArgs, WithdrawArgs};
 use super::publish::show_finished;
 use super::trust_args::ReleaseArgs;
 use crate::config::Config;
-use crate::edge::load_token;
+use crate::edge::publish_key;
 use crate::failure::{Failure, Result};
 use crate::publish::channels::{Turn, draft_turn};
 use crate::publish::desk::{Desk, sign_request};
@@ -44,9 +44,11 @@ fn channel(config: &Config, given: Option<&str>) -> Result<Name> {
 
 fn release(config: &Config, turn: &Turn, args: &ReleaseArgs, ui: Ui) -> Result<()> {
     let edge_url = config.edge(args.edge.as_deref())?;
-    let desk = Desk::open(config, &edge_url, load_token(args.token_file.as_deref())?, ui)?;
+    let source = args.passphrase.source();
+    let key = publish_key(config, args.publish_key.as_deref(), &source)?;
+    let desk = Desk::open(config, &edge_url, Some(key), ui)?;
     let keys = match args.prepare {
-        None => release_keys(&desk, &args.passphrase.source())?,
+        None => release_keys(&desk, &source)?,
         Some(_) => Vec::new(),
     };
     let mut state = desk.project.state()?;

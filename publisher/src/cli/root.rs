@@ -17,8 +17,9 @@ use super::args::{Cli, RootArgs};
 use super::trust_args::{PassphraseArgs, RootChangeArgs, RootVerb};
 use crate::build::objects::write_whole;
 use crate::config::Config;
-use crate::edge::load_token;
+use crate::edge::publish_key;
 use crate::failure::{Failure, Result, on_file};
+use crate::keys::passphrase::Source;
 use crate::keys::{Key, KeyRole};
 use crate::publish::desk::Desk;
 use crate::release_log::walk_entries;
@@ -38,9 +39,9 @@ pub(super) fn run(cli: &Cli, args: &RootArgs, ui: Ui) -> Result<()> {
         }
         RootVerb::Show { file } => show(&config, file, ui),
         RootVerb::Sign { file, keys, passphrase } => sign(&config, file, keys, passphrase, ui),
-        RootVerb::Publish { file, edge, token_file, local } => {
-            let token_file = token_file.as_deref();
-            publish(&config, file, edge.as_deref(), token_file, *local, ui)
+        RootVerb::Publish { file, edge, publish_key, local } => {
+            let publish_key = publish_key.as_deref();
+            publish(&config, file, edge.as_deref(), publish_key, *local, ui)
         }
     }
 }
@@ -267,7 +268,7 @@ fn publish(
     config: &Config,
     path: &Path,
     edge: Option<&str>,
-    token_file: Option<&Path>,
+    given: Option<&str>,
     local: bool,
     ui: Ui,
 ) -> Result<()> {
@@ -293,8 +294,8 @@ fn publish(
         }
     }
     if !local {
-        let token = load_token(token_file)?;
-        let desk = Desk::open(config, &config.edge(edge)?, token, ui)?;
+        let key = publish_key(config, given, &Source::default())?;
+        let desk = Desk::open(config, &config.edge(edge)?, Some(key), ui)?;
         desk.upload_trust_roots()?;
     }
     let mut text = format!("wrote {}\n", kept.display());

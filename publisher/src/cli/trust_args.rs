@@ -175,9 +175,9 @@ pub struct ReleaseArgs {
     /// The edge [default: the configured one]
     #[arg(long, value_name = "URL")]
     pub edge: Option<String>,
-    /// The file of the publish token [default: the variable PACKICE_TOKEN]
+    /// The publish key's file [default: PACKICE_PUBLISH_KEY, or the one that packice.toml names]
     #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    pub publish_key: Option<String>,
     /// Do all but sign: write a release request, for `packice sign` and `packice publish --finish`
     #[arg(long, value_name = "FILE")]
     pub prepare: Option<PathBuf>,
@@ -376,11 +376,11 @@ The next release makes clients follow: run `packice publish`, also with the buil
         /// The edge [default: the configured one]
         #[arg(long, value_name = "URL")]
         edge: Option<String>,
-        /// The file of the publish token [default: the variable PACKICE_TOKEN]
+        /// The publish key's file [default: PACKICE_PUBLISH_KEY, or the one of packice.toml]
         #[arg(long, value_name = "FILE")]
-        token_file: Option<PathBuf>,
+        publish_key: Option<String>,
         /// Only take it into trust/
-        #[arg(long, conflicts_with_all = ["edge", "token_file"])]
+        #[arg(long, conflicts_with_all = ["edge", "publish_key"])]
         local: bool,
     },
 }

@@ -24,6 +24,8 @@ use passphrase::Source;
 pub const ROOT_KEY_ENV: &str = "PACKICE_ROOT_KEY";
 /// The environment's variable of the release keys' seeds, separated by commas.
 pub const RELEASE_KEY_ENV: &str = "PACKICE_RELEASE_KEY";
+/// The environment's variable of the publish key's seed.
+pub const PUBLISH_KEY_ENV: &str = "PACKICE_PUBLISH_KEY";
 /// Before the name of a file that holds a plain seed.
 const SEED_PREFIX: &str = "seed:";
 
@@ -37,6 +39,8 @@ pub enum KeyRole {
     Release,
     /// Cosigns checkpoints of others.
     Witness,
+    /// Signs uploads to an edge: it opens the edge's door, and no client's.
+    Publish,
 }
 
 impl KeyRole {
@@ -46,12 +50,14 @@ impl KeyRole {
             Self::Root => "root",
             Self::Release => "release",
             Self::Witness => "witness",
+            Self::Publish => "publish",
         }
     }
 
     /// The role of a name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Root, Self::Release, Self::Witness].into_iter().find(|role| role.as_str() == text)
+        let all = [Self::Root, Self::Release, Self::Witness, Self::Publish];
+        all.into_iter().find(|role| role.as_str() == text)
     }
 }
 
@@ -70,7 +76,11 @@ impl Key {
 
     /// The key of an environment variable, or else of a file that packice.toml names.
     pub fn load(variable: &str, path: &Path) -> Result<Self> {
-        let role = if variable == ROOT_KEY_ENV { KeyRole::Root } else { KeyRole::Release };
+        let role = match variable {
+            ROOT_KEY_ENV => KeyRole::Root,
+            PUBLISH_KEY_ENV => KeyRole::Publish,
+            _ => KeyRole::Release,
+        };
         let mut keys = Self::load_all(variable, &[path], role, &Source::default())?;
         match (keys.pop(), keys.pop()) {
             (Some(key), None) => Ok(key),

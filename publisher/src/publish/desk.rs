@@ -74,9 +74,9 @@ pub struct Finished {
 
 impl<'a> Desk<'a> {
     /// For a project and an edge.
-    pub fn open(config: &'a Config, edge_url: &str, token: Option<String>, ui: Ui) -> Result<Self> {
+    pub fn open(config: &'a Config, edge_url: &str, key: Option<Key>, ui: Ui) -> Result<Self> {
         let chain = read_chain(&config.trust_dir)?;
-        let edge = Edge::new(edge_url, &config.dataset, token);
+        let edge = Edge::new(edge_url, &config.dataset, key);
         let project = Project::new(config.work_dir());
         Ok(Self { config, project, edge, edge_url: edge_url.to_owned(), chain, ui })
     }

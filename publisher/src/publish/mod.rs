@@ -25,6 +25,7 @@ use packice_core::format::head::Channel;
 use packice_core::types::{Name, ObjectRef};
 
 use crate::config::Config;
+use crate::edge::publish_key;
 use crate::failure::{Failure, Kind, Result};
 use crate::keys::passphrase::Source;
 use crate::keys::{Key, KeyRole, RELEASE_KEY_ENV};
@@ -46,8 +47,8 @@ pub struct Options {
     pub version: Option<u64>,
     /// The edge's base URL.
     pub edge_url: String,
-    /// The publish token.
-    pub token: Option<String>,
+    /// The publish key: `--publish-key`; else that of the environment or of packice.toml.
+    pub publish_key: Option<String>,
     /// Begin a log where the edge has none and this machine saw one.
     pub new_log: bool,
     /// Where the passphrases of release keys come from.
@@ -97,7 +98,8 @@ pub enum Prepared {
 
 /// Publishes a build with the release keys that are here.
 pub fn publish(config: &Config, options: &Options, ui: Ui) -> Result<Outcome> {
-    let desk = Desk::open(config, &options.edge_url, options.token.clone(), ui)?;
+    let key = publish_key(config, options.publish_key.as_deref(), &options.passphrase)?;
+    let desk = Desk::open(config, &options.edge_url, Some(key), ui)?;
     let keys = release_keys(&desk, &options.passphrase)?;
     let mut state = desk.project.state()?;
     match prepare_at(&desk, options, &mut state)? {
@@ -112,7 +114,8 @@ pub fn publish(config: &Config, options: &Options, ui: Ui) -> Result<Outcome> {
 
 /// Does all of a publish that needs no release key: upload, rehearsal, draft.
 pub fn prepare(config: &Config, options: &Options, ui: Ui) -> Result<Prepared> {
-    let desk = Desk::open(config, &options.edge_url, options.token.clone(), ui)?;
+    let key = publish_key(config, options.publish_key.as_deref(), &options.passphrase)?;
+    let desk = Desk::open(config, &options.edge_url, Some(key), ui)?;
     prepare_at(&desk, options, &mut desk.project.state()?)
 }
 
@@ -121,7 +124,7 @@ pub fn finish(
     config: &Config,
     path: &Path,
     edge_url: Option<&str>,
-    token: Option<String>,
+    key: Key,
     ui: Ui,
 ) -> Result<(ReleaseRequest, Finished)> {
     let mut request = ReleaseRequest::read(path)?;
@@ -129,7 +132,7 @@ pub fn finish(
         Some(url) => crate::config::edge_url(url)?,
         None => request.edge_url.clone(),
     };
-    let desk = Desk::open(config, &edge_url, token, ui)?;
+    let desk = Desk::open(config, &edge_url, Some(key), ui)?;
     let signed: Vec<&Vec<u8>> = desk.chain.iter().map(|loaded| &loaded.bytes).collect();
     if request.dataset != config.dataset || !request.trust_chain.iter().eq(signed) {
         let message = "the request was prepared under another dataset or other trust roots";

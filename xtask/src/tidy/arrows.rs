@@ -29,7 +29,7 @@ const LAYERS: &[&[&str]] = &[
     &["types", "limits", "map", "error"],
     &["hash", "codec", "format"],
     &["tree", "trust", "frame", "delta"],
-    &["plan"],
+    &["plan", "httpsig"],
     &["engine"],
 ];
 
