@@ -3,8 +3,6 @@
 /// The headers of a request that the edge looks at; one that cannot be read counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestHeaders {
-    /// `authorization`
-    pub authorization: Option<String>,
     /// `cache-control`
     pub cache_control: Option<String>,
     /// `content-encoding`
@@ -25,7 +23,6 @@ impl RequestHeaders {
     /// Collects the headers from whatever holds them.
     pub fn collect(lookup: impl Fn(&str) -> Option<String>) -> Self {
         Self {
-            authorization: lookup("authorization"),
             cache_control: lookup("cache-control"),
             content_encoding: lookup("content-encoding"),
             content_length: lookup("content-length"),

@@ -28,6 +28,7 @@ pub mod limits;
 pub mod log;
 pub mod pointer;
 pub mod problem;
+pub mod quota;
 pub mod range;
 pub mod refresh;
 pub mod reply;
@@ -36,6 +37,7 @@ pub mod respond;
 pub mod route;
 pub mod service;
 pub mod status;
+pub mod trail;
 pub mod upload;
 pub mod verify;
 

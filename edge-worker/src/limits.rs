@@ -12,10 +12,10 @@ use crate::resource::Resource;
 pub const MAX_PATH_LEN: usize = 512;
 /// No stored object is longer than this, in bytes.
 pub const MAX_STORED_LEN: u64 = limits::MAX_OBJECT_LEN as u64;
-/// Most entries of the list of publish tokens.
-pub const MAX_TOKENS: usize = 256;
-/// Longest `authorization` header that is hashed.
-pub const MAX_AUTHORIZATION_LEN: usize = 1024;
+/// Most entries of the list of publish keys.
+pub const MAX_PUBLISH_KEYS: usize = 256;
+/// Longest header that is looked at, in bytes; a list of entity tags may be that long.
+pub const MAX_HEADER_LEN: usize = 8 * 1024;
 /// Most entity tags of one `if-match` or `if-none-match` header.
 pub const MAX_ENTITY_TAGS: usize = 64;
 

@@ -14,6 +14,11 @@ pub enum Service {
     Health,
     /// Is the store there as well?
     Ready,
+    /// Who moved the dataset's pointers? For its publishers.
+    Trail {
+        /// The dataset.
+        dataset: Name,
+    },
 }
 
 /// The services of the edge as a whole, and the methods of each.
@@ -30,7 +35,8 @@ pub(crate) fn of_edge(path: &str) -> Option<(Service, &'static str)> {
 type OfDataset = fn(Name) -> Service;
 
 /// The services of a data set, by what follows `/v1/{dataset}/`, and the methods of each.
-const OF_DATASET: &[(&str, OfDataset, &str)] = &[];
+const OF_DATASET: &[(&str, OfDataset, &str)] =
+    &[("trail", |dataset| Service::Trail { dataset }, READ)];
 
 /// The service behind a path of a data set, with its methods.
 pub(crate) fn of_dataset(dataset: &Name, rest: &str) -> Option<(Service, &'static str)> {

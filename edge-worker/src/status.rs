@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::auth::Tokens;
+use crate::auth::PublishKeys;
 use crate::reply::Reply;
 
 /// `/healthz`: the Worker runs.
@@ -11,11 +11,11 @@ pub fn health(head: bool) -> Reply {
 }
 
 /// `/readyz`: whether the store answered, and how the edge is set up to take uploads. A store
-/// that does not answer makes the edge not ready; missing tokens do not, since it can serve.
-pub fn ready(store: Result<u64, String>, tokens: &Tokens, head: bool) -> Reply {
-    let publishing = match (tokens.is_empty(), tokens.malformed()) {
-        (_, 1..) => "PUBLISH_TOKEN_HASHES has entries that are not {dataset or *}={hex}",
-        (true, 0) => "closed: PUBLISH_TOKEN_HASHES is not set",
+/// that does not answer makes the edge not ready; missing keys do not, since it can serve.
+pub fn ready(store: Result<u64, String>, keys: &PublishKeys, head: bool) -> Reply {
+    let publishing = match (keys.is_empty(), keys.malformed()) {
+        (_, 1..) => "PUBLISH_KEYS has entries that are not {dataset or *}={hex}",
+        (true, 0) => "closed: PUBLISH_KEYS is not set",
         (false, 0) => "open",
     };
     let (status, word, store) = match store {
@@ -25,7 +25,8 @@ pub fn ready(store: Result<u64, String>, tokens: &Tokens, head: bool) -> Reply {
     json_reply(status, &json!({ "status": word, "store": store, "publishing": publishing }), head)
 }
 
-fn json_reply(status: u16, body: &serde_json::Value, head: bool) -> Reply {
+/// A document that is not kept.
+pub(crate) fn json_reply(status: u16, body: &serde_json::Value, head: bool) -> Reply {
     Reply::new(status)
         .with_header("content-type", "application/json")
         .with_header("cache-control", "no-store")
@@ -44,27 +45,27 @@ mod tests {
 
     #[test]
     fn a_store_that_answers_is_ready() {
-        let tokens = Tokens::parse(&format!("*={}", "ab".repeat(32)));
-        let reply = ready(Ok(3), &tokens, false);
+        let keys = PublishKeys::parse(&format!("*={}", "ab".repeat(32)));
+        let reply = ready(Ok(3), &keys, false);
         assert_eq!(reply.status, 200);
         assert_eq!(
             text(&reply),
             r#"{"status":"ready","store":{"ok":true,"took_ms":3},"publishing":"open"}"#
         );
-        assert_eq!(ready(Ok(3), &tokens, true).body, Body::Empty);
+        assert_eq!(ready(Ok(3), &keys, true).body, Body::Empty);
     }
 
     #[test]
     fn a_store_that_fails_is_not_ready_and_says_why() {
-        let reply = ready(Err("no bucket".into()), &Tokens::default(), false);
+        let reply = ready(Err("no bucket".into()), &PublishKeys::default(), false);
         assert_eq!(reply.status, 503);
         assert!(text(&reply).contains("no bucket"));
         assert!(text(&reply).contains("closed"));
     }
 
     #[test]
-    fn a_token_list_that_cannot_be_read_is_said() {
-        let reply = ready(Ok(0), &Tokens::parse("*=abc"), false);
+    fn a_key_list_that_cannot_be_read_is_said() {
+        let reply = ready(Ok(0), &PublishKeys::parse("*=abc"), false);
         assert_eq!(reply.status, 200);
         assert!(text(&reply).contains("entries that are not"));
     }

@@ -25,10 +25,10 @@ fn check(release: &Release, old: Option<&Release>) -> Result<PointerMark, Proble
     Ok(PointerMark::of(&moved))
 }
 
-fn reason(checked: Result<PointerMark, Problem>) -> &'static str {
+fn reason(checked: Result<PointerMark, Problem>) -> String {
     let problem = checked.expect_err("a move that must be refused");
     assert_eq!(problem.code, ProblemCode::CheckFailed);
-    problem.reason.expect("a reason")
+    problem.reason.expect("a reason").into_owned()
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_pointer_waits_for_the_manifest_and_what_it_names() {
     let moved = verify::check_move(&dataset, &channel, &evidence, &first.bootstrap);
     let moved = moved.expect("a move");
     let missing = verify::manifest_needs(&dataset, &moved, None).expect_err("no manifest");
-    assert_eq!(missing.reason, Some("edge/missing-object"));
+    assert_eq!(missing.reason.as_deref(), Some("edge/missing-object"));
 
     let objects = objects_of(1);
     let stored = |kind| objects.iter().find(|(own, _)| *own == kind).map(|(_, bytes)| bytes);
@@ -120,7 +120,7 @@ fn a_pointer_waits_for_the_manifest_and_what_it_names() {
 
     let other = objects_of(2).pop().map(|(_, bytes)| bytes);
     let wrong = verify::manifest_needs(&dataset, &moved, other).expect_err("another version's");
-    assert_eq!(wrong.reason, Some("trust/wrong-manifest"));
+    assert_eq!(wrong.reason.as_deref(), Some("trust/wrong-manifest"));
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn init_takes_keys_from_the_environment() {
         .args(["init", "--dataset", "ci-set", "--non-interactive", "--json"])
         .env("PACKICE_ROOT_KEY", seed)
         .env("PACKICE_RELEASE_KEY", seed)
-        .env("PACKICE_TOKEN", "a token")
+        .env("PACKICE_PUBLISH_KEY", seed)
         .output()
         .expect("the binary runs");
     assert_success(&out);
@@ -116,8 +116,7 @@ fn init_takes_keys_from_the_environment() {
     // RFC 8032, section 7.1, test 1.
     let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
     assert_eq!(json["release_key"]["public"], json!(public));
-    let hash = blake3::hash(b"a token").to_hex();
-    assert_eq!(json["publish_token_hash"], json!(format!("ci-set={hash}")));
+    assert_eq!(json["publish_key"]["entry"], json!(format!("ci-set={public}")));
     let trust = project.json(&["inspect", "trust/1.bin"]);
     assert_eq!(trust["holds"], json!(true));
     assert_eq!(trust["release"]["keys"], json!([public]));
@@ -242,7 +241,7 @@ fn an_empty_collection_builds() {
 }
 
 #[test]
-fn publishing_without_a_build_or_a_token_says_so() {
+fn publishing_without_a_build_says_so() {
     let project = Project::new();
     let said = assert_fails(&project.run(&["publish"]), 7);
     assert!(said.contains("packice build"), "{said}");

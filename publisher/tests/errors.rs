@@ -12,7 +12,11 @@ use common::{Project, assert_fails, assert_success, lines};
 /// Runs a verb that must fail; gives what it said, which has an advice.
 fn fails(project: &Project, args: &[&str], code: i32) -> String {
     let mut command = project.command();
-    let out = command.args(args).env("PACKICE_TOKEN", "a token").output().expect("the binary runs");
+    let out = command
+        .args(args)
+        .env("PACKICE_PUBLISH_KEY", "07".repeat(32))
+        .output()
+        .expect("the binary runs");
     let said = assert_fails(&out, code);
     assert!(said.contains("next:"), "{args:?} gives no advice: {said}");
     said

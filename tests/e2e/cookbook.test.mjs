@@ -10,11 +10,12 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.mjs';
 import { freePort, startEdge } from '../harness/edge.mjs';
-import { makeProject, tokenHashes } from '../harness/project.mjs';
+import { makeProject } from '../harness/project.mjs';
 import { startStatic } from '../harness/static.mjs';
 import { ROOT, makeConsumer } from '../kit/consumer.mjs';
+import { publishKey } from '../harness/signer.mjs';
 
-const TOKEN = 'a token of the cookbook';
+const KEY = publishKey('a key of the cookbook');
 const TOKENS = Array.from({ length: 500 }, (_, i) => ({
   chainId: 1 + (i % 3),
   address: `0xAb${String(i).padStart(6, '0')}`,
@@ -61,10 +62,10 @@ const of = (name) => {
 
 before(async () => {
   all = await blocks();
-  const edge = await startEdge({ tokenHashes: tokenHashes(TOKEN) });
+  const edge = await startEdge({ publishKeys: KEY.entry() });
   closers.unshift(() => edge.close());
   edgeUrl = edge.url;
-  project = await makeProject({ dataset: 'wallet', edge: edge.url, token: TOKEN, collections: [] });
+  project = await makeProject({ dataset: 'wallet', edge: edge.url, by: KEY, collections: [] });
   closers.unshift(() => project.remove());
   for (const [name, text] of Object.entries(INPUTS)) await writeFile(join(project.dir, name), text);
   const toml = of('packice.toml').join('\n').replace('https://edge.example', edge.url);

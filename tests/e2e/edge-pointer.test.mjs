@@ -4,11 +4,11 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { blake3 } from '../harness/blake3.mjs';
 import { startEdge } from '../harness/edge.mjs';
 import { Client, assertProblem } from '../harness/raw-client.mjs';
+import { publishKey } from '../harness/signer.mjs';
 
-const TOKEN = 'a-token-for-alpha';
+const KEY = publishKey('a key for alpha');
 const STABLE = '/v1/alpha/bootstrap/stable';
 const CHECKPOINT = '/v1/alpha/checkpoint';
 
@@ -21,7 +21,7 @@ const bootstrap = (name) => bytes(release(name).bootstrap);
 /** An edge of its own for each test: they all publish the same dataset. */
 function edgeTest(name, run) {
   test(name, async () => {
-    const edge = await startEdge({ tokenHashes: `alpha=${blake3(TOKEN)}` });
+    const edge = await startEdge({ publishKeys: KEY.entry('alpha') });
     const client = new Client(edge);
     try {
       await run(new Publisher(client), edge);
@@ -46,7 +46,7 @@ class Publisher {
   }
 
   put(path, body, headers) {
-    return this.client.call('PUT', path, { body, headers, token: TOKEN });
+    return this.client.call('PUT', path, { body, headers, by: KEY });
   }
 
   async upload(name, what = ['tiles', 'objects']) {

@@ -8,9 +8,10 @@ import { after, before, test } from 'node:test';
 import { blake3 } from '../harness/blake3.mjs';
 import { startEdge } from '../harness/edge.mjs';
 import { Client, assertProblem } from '../harness/raw-client.mjs';
+import { publishKey } from '../harness/signer.mjs';
 
-const TOKEN = 'a-token-for-alpha';
-const ANY = 'a-token-for-everything';
+const KEY = publishKey('a key for alpha');
+const ANY = publishKey('a key for all');
 const KINDS = ['manifest', 'dictionary', 'layout', 'bundle', 'delta'];
 const MIB = 1 << 20;
 
@@ -18,8 +19,7 @@ let edge;
 let client;
 
 before(async () => {
-  const tokenHashes = `alpha=${blake3(TOKEN)}, *=${blake3(ANY)}`;
-  edge = await startEdge({ tokenHashes });
+  edge = await startEdge({ publishKeys: `${KEY.entry('alpha')}, ${ANY.entry()}` });
   client = new Client(edge);
 });
 
@@ -34,7 +34,7 @@ after(async () => {
 const call = (method, path, options) => client.call(method, path, options);
 const get = (path, headers) => call('GET', path, { headers });
 const head = (path, headers) => call('HEAD', path, { headers });
-const put = (path, body, headers, token = TOKEN) => call('PUT', path, { body, headers, token });
+const put = (path, body, headers, by = KEY) => call('PUT', path, { body, headers, by });
 
 /** Uploads random bytes and returns where they are. */
 async function uploaded(size, kind = 'bundle') {
@@ -218,12 +218,9 @@ test('refuses who may not publish', async () => {
   const path = `/v1/alpha/bundle/${name}`;
   const without = await call('PUT', path, { body });
   assertProblem(without, 401, 'unauthorized');
-  assert.match(without.headers['www-authenticate'], /^Bearer/);
-  for (const authorization of ['Bearer wrong', 'Basic x', TOKEN, `Bearer ${blake3(TOKEN)}`]) {
-    const reply = await call('PUT', path, { body, headers: { authorization } });
-    assertProblem(reply, 401, 'unauthorized');
-    assert.ok(!reply.body.includes(TOKEN));
-  }
+  assert.match(without.headers['www-authenticate'], /^Signature /);
+  const stranger = await put(path, body, {}, publishKey('a stranger'));
+  assert.equal(assertProblem(stranger, 401, 'unauthorized').reason, 'signature/unknown-key');
   assertProblem(await put(`/v1/beta/bundle/${name}`, body), 403, 'forbidden');
   assert.equal((await head(path)).status, 404);
   assert.equal((await head(`/v1/beta/bundle/${name}`)).status, 404);
@@ -255,7 +252,7 @@ test('takes 8 MiB and not a byte more', async () => {
     const longer = `/v1/alpha/bundle/${'1'.repeat(64)}`;
     const headers = { 'content-length': length };
     // The answer comes before a byte of the body was sent.
-    const refused = await call('PUT', longer, { headers, token: TOKEN, headersOnly: true });
+    const refused = await call('PUT', longer, { headers, by: KEY, headersOnly: true });
     assertProblem(refused, 413, 'payload-too-large');
     assert.equal((await head(longer)).status, 404);
   }
@@ -271,7 +268,7 @@ test('asks for a length, and for bytes without a coding', async () => {
   const path = `/v1/alpha/bundle/${blake3(body)}`;
   const chunked = await call('PUT', path, {
     body: undefined,
-    token: TOKEN,
+    by: KEY,
     headers: { 'transfer-encoding': 'chunked' },
   });
   assertProblem(chunked, 411, 'length-required');
@@ -283,14 +280,13 @@ test('asks for a length, and for bytes without a coding', async () => {
 test('says why before it hangs up on a body', async () => {
   const body = randomBytes(8 * MIB);
   const name = '2'.repeat(64);
-  const wrong = { authorization: 'Bearer wrong' };
-  for (const [path, headers, status] of [
-    [`/v1/alpha/bundle/${name}`, wrong, 401],
-    [`/v1/beta/bundle/${name}`, { authorization: `Bearer ${TOKEN}` }, 403],
-    [`/v1/alpha/bundles/${name}`, wrong, 404],
-    ['/v1/alpha/checkpoint', wrong, 405],
+  for (const [path, by, status] of [
+    [`/v1/alpha/bundle/${name}`, undefined, 401],
+    [`/v1/beta/bundle/${name}`, KEY, 403],
+    [`/v1/alpha/bundles/${name}`, undefined, 404],
+    ['/v1/alpha/checkpoint', undefined, 405],
   ]) {
-    assert.equal((await call('PUT', path, { body, headers })).status, status, path);
+    assert.equal((await call('PUT', path, { body, by })).status, status, path);
   }
 });
 
@@ -299,7 +295,9 @@ test('stores nothing of an upload that breaks off', async () => {
   const path = `/v1/alpha/bundle/${blake3(body)}`;
   await new Promise((done) => {
     const socket = net.connect(edge.port, edge.host, () => {
-      socket.write(`PUT ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${TOKEN}\r\n`);
+      const headers = KEY.headers({ method: 'PUT', authority: 'x', path, body });
+      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+      socket.write(`PUT ${path} HTTP/1.1\r\nhost: x\r\n${lines.join('')}`);
       socket.write(`content-length: ${body.length}\r\n\r\n`);
       socket.write(body.subarray(0, 150_000), () => setTimeout(() => socket.destroy(), 50));
     });
@@ -342,7 +340,7 @@ test('finds nothing by tricks with the path', async () => {
     for (const method of ['GET', 'HEAD', 'PUT', 'OPTIONS', 'DELETE']) {
       const body = method === 'PUT' ? Buffer.from('x') : undefined;
       const encoded = Buffer.from(path).toString('latin1');
-      const reply = await call(method, encoded, { body, token: TOKEN });
+      const reply = await call(method, encoded, { body, by: KEY });
       assert.equal(reply.status, 404, `${method} ${path.slice(0, 100)}`);
     }
   }
@@ -358,7 +356,7 @@ test('names the methods of a path', async () => {
       ['/v1/alpha/checkpoint', 'GET, HEAD, OPTIONS'],
       ['/healthz', 'GET, HEAD, OPTIONS'],
     ]) {
-      const reply = await call(method, where, { token: TOKEN });
+      const reply = await call(method, where, { by: KEY });
       assertProblem(reply, 405, 'method-not-allowed');
       assert.equal(reply.headers.allow, allow);
     }
@@ -374,14 +372,15 @@ test('survives headers made to break it', async () => {
     { range: `bytes=${'9'.repeat(5000)}-` }, { range: `bytes=0-${'9'.repeat(5000)}` },
     { range: `bytes=${'0-1,'.repeat(1000)}` }, { 'if-none-match': `"${long}"` },
     { 'if-none-match': '"a",'.repeat(1500) }, { 'if-range': long }, { range: '\u00ff\u00fe' },
-    { authorization: long }, { 'cache-control': long }, { 'content-length': '0', range: 'bytes=-' },
+    { 'content-digest': long }, { 'cache-control': long }, { 'content-length': '0', range: 'bytes=-' },
   ]) {
     const reply = await get(path, headers);
     assert.ok([200, 206, 416].includes(reply.status), `${reply.status} ${JSON.stringify(headers)}`);
   }
-  for (const authorization of [`Bearer ${long}`, 'Bearer \u00ff', 'Bearer', ' ']) {
-    const reply = await call('PUT', path, { body, headers: { authorization } });
-    assertProblem(reply, 401, 'unauthorized');
+  for (const text of [long, 'packice=\u00ff', 'packice=', ' ', 'packice=();created=1']) {
+    for (const headers of [{ 'signature-input': text, signature: text }, { signature: text }]) {
+      assertProblem(await call('PUT', path, { body, headers }), 401, 'unauthorized');
+    }
   }
   assert.equal((await get(path)).headers.etag, `"${name}"`);
 });

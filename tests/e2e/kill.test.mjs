@@ -11,12 +11,13 @@ import { fileURLToPath } from 'node:url';
 import { records, startRandom } from '../harness/client.mjs';
 import { startEdge } from '../harness/edge.mjs';
 import { startKillable } from '../harness/killable.mjs';
-import { makeProject, NPM, tokenHashes } from '../harness/project.mjs';
+import { makeProject, NPM } from '../harness/project.mjs';
 import { startProxy } from '../harness/proxy.mjs';
 import { startStatic } from '../harness/static.mjs';
+import { publishKey } from '../harness/signer.mjs';
 
 const HARNESS = join(dirname(fileURLToPath(import.meta.url)), '../harness');
-const TOKEN = 'a token of the kill test';
+const KEY = publishKey('a key of the kill test');
 const DATASET = 'kill';
 const KILLS = 20;
 const SEED = 20261124;
@@ -32,11 +33,11 @@ const PAGE = '<!doctype html><title>kill</title><link rel="icon" href="data:,">'
 const world = {};
 const closers = [];
 before(async () => {
-  const edge = await startEdge({ tokenHashes: tokenHashes(TOKEN) });
+  const edge = await startEdge({ publishKeys: KEY.entry() });
   closers.push(() => edge.close());
   const items = { name: 'items', priority: 1, lazy: true, records: RECORDS };
   items.settings = { dictionary: 'none' };
-  const given = { dataset: DATASET, edge: edge.url, token: TOKEN, collections: [items] };
+  const given = { dataset: DATASET, edge: edge.url, by: KEY, collections: [items] };
   world.project = await makeProject(given);
   closers.push(() => world.project.remove());
   const { build } = JSON.parse(await world.project.build());

@@ -13,13 +13,13 @@ import { createServer } from 'vite';
 import { startBrowser } from '../harness/browser.mjs';
 import { records } from '../harness/client.mjs';
 import { freePort, startEdge } from '../harness/edge.mjs';
-import { NPM, makeProject, tokenHashes } from '../harness/project.mjs';
+import { NPM, makeProject } from '../harness/project.mjs';
 import { startStatic } from '../harness/static.mjs';
 import { BUNDLERS } from '../kit/bundlers.mjs';
 import { ROOT, makeConsumer } from '../kit/consumer.mjs';
 
 const run = promisify(execFile);
-const TOKEN = 'a token of the kit';
+const KEY = publishKey('a key of the kit');
 const BOOT = [['greeting', 'hello'], ['shape', 'kit']];
 const ITEMS = records(2000, 120);
 
@@ -29,11 +29,11 @@ let browser;
 let options;
 
 before(async () => {
-  edge = await startEdge({ tokenHashes: tokenHashes(TOKEN) });
+  edge = await startEdge({ publishKeys: KEY.entry() });
   project = await makeProject({
     dataset: 'kit',
     edge: edge.url,
-    token: TOKEN,
+    by: KEY,
     collections: [
       { name: 'boot', priority: 0, records: BOOT },
       { name: 'items', priority: 1, lazy: true, records: ITEMS },
@@ -143,6 +143,7 @@ async function nodes() {
 
 const SERVER = `
 import { open, PackiceError } from 'packice';
+import { publishKey } from '../harness/signer.mjs';
 const { options, keys } = JSON.parse(process.env.ASKED);
 const text = new TextDecoder();
 const lists = await open(options);

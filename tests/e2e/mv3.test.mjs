@@ -7,11 +7,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { startBrowser } from '../harness/browser.mjs';
 import { startEdge } from '../harness/edge.mjs';
-import { makeProject, tokenHashes } from '../harness/project.mjs';
+import { makeProject } from '../harness/project.mjs';
 import { startProxy } from '../harness/proxy.mjs';
 import { ROOT, makeConsumer } from '../kit/consumer.mjs';
+import { publishKey } from '../harness/signer.mjs';
 
-const TOKEN = 'a token of the extension';
+const KEY = publishKey('a key of the extension');
 const DOMAINS = [
   ['blacklist/evil.example', ''],
   ['blacklist/shared.example', ''],
@@ -52,13 +53,13 @@ async function stopWorkers(devtools) {
 }
 
 test('the MV3 example syncs, looks domains up, and outlives its service worker', async (t) => {
-  const edge = await startEdge({ tokenHashes: tokenHashes(TOKEN) });
+  const edge = await startEdge({ publishKeys: KEY.entry() });
   t.after(() => edge.close());
   const collections = [
     { name: 'config', priority: 0, records: [['version', '1']] },
     { name: 'domains', priority: 1, records: DOMAINS },
   ];
-  const published = { dataset: 'phishing', edge: edge.url, token: TOKEN, collections };
+  const published = { dataset: 'phishing', edge: edge.url, by: KEY, collections };
   const project = await makeProject(published);
   t.after(() => project.remove());
   await project.publish();

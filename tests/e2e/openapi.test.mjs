@@ -10,13 +10,15 @@ import { blake3 } from '../harness/blake3.mjs';
 import { startEdge } from '../harness/edge.mjs';
 import { loadApi } from '../harness/openapi.mjs';
 import { Client } from '../harness/raw-client.mjs';
+import { publishKey } from '../harness/signer.mjs';
 
-const TOKEN = 'a-token-for-alpha';
-const OTHER = 'a-token-for-beta';
-const TOKENS = `alpha=${blake3(TOKEN)}, beta=${blake3(OTHER)}`;
+const KEY = publishKey('a key for alpha');
+const OTHER = publishKey('a-key-for-beta');
+const KEYS = `${KEY.entry('alpha')}, ${OTHER.entry('beta')}`;
 const STABLE = '/v1/alpha/bootstrap/stable';
 const CHECKPOINT = '/v1/alpha/checkpoint';
 const ROOT = '/v1/alpha/trust-root/1';
+const TRAIL = '/v1/alpha/trail';
 
 const read = (path) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
 const api = await loadApi();
@@ -42,10 +44,10 @@ let edge;
 let client;
 const call = (method, path, options = {}) => client.call(method, path, options);
 const put = (path, content, headers, more) =>
-  call('PUT', path, { body: content, headers, token: TOKEN, ...more });
+  call('PUT', path, { body: content, headers, by: KEY, ...more });
 
 before(async () => {
-  edge = await startEdge({ tokenHashes: TOKENS });
+  edge = await startEdge({ publishKeys: KEYS });
   client = new Client(edge);
 });
 
@@ -79,11 +81,11 @@ test('before anything is published', async () => {
 for (const [name, { path, body: content, headers }] of Object.entries(WRITES)) {
   test(`an upload is refused: ${name}`, async () => {
     const status = async (expected, options) => {
-      const reply = await call('PUT', path, { body: content, token: TOKEN, ...options });
+      const reply = await call('PUT', path, { body: content, by: KEY, ...options });
       assert.equal(reply.status, expected, `${reply.body}`);
     };
-    await status(401, { token: undefined, headers });
-    await status(403, { token: OTHER, headers });
+    await status(401, { by: undefined, headers });
+    await status(403, { by: OTHER, headers });
     await status(411, { body: undefined, headers: { ...headers, 'transfer-encoding': 'chunked' } });
     const tooLong = { ...headers, 'content-length': 9 << 20 };
     await status(413, { body: undefined, headers: tooLong, headersOnly: true });
@@ -116,6 +118,14 @@ test('what stands is not replaced', async () => {
   assert.equal((await put(ROOT, bytes(log.trust_roots['2'] ?? `${tile.bytes}`))).status, 409);
 });
 
+test('the trail is for the publishers of the dataset', async () => {
+  for (const method of ['GET', 'HEAD']) {
+    assert.equal((await call(method, TRAIL)).status, 401);
+    assert.equal((await call(method, TRAIL, { by: OTHER })).status, 403);
+    assert.equal((await call(method, TRAIL, { by: KEY })).status, 200);
+  }
+});
+
 test('what is there is read', async () => {
   for (const path of READS) {
     for (const method of ['GET', 'HEAD']) {
@@ -131,7 +141,7 @@ test('what is there is read', async () => {
 });
 
 /** A path of each of the document's, with the parameters that the release has. */
-const PATHS = ['/healthz', '/readyz', CHECKPOINT, STABLE, OBJECT, TILE, ROOT];
+const PATHS = ['/healthz', '/readyz', CHECKPOINT, STABLE, TRAIL, OBJECT, TILE, ROOT];
 
 test('each path has the methods that are listed, and no other', async () => {
   assert.equal(PATHS.length, api.methods().length);
@@ -149,7 +159,7 @@ test('each path has the methods that are listed, and no other', async () => {
 });
 
 test('an edge whose store does not answer says so on every path', async () => {
-  const broken = await startEdge({ tokenHashes: TOKENS, r2Buckets: [] });
+  const broken = await startEdge({ publishKeys: KEYS, r2Buckets: [] });
   const storeless = new Client(broken, { mayFail: true });
   try {
     for (const path of [...READS, '/readyz']) {
@@ -157,7 +167,7 @@ test('an edge whose store does not answer says so on every path', async () => {
       assert.equal((await storeless.call('HEAD', path)).status, 503, path);
     }
     for (const { path, body: content, headers } of Object.values(WRITES)) {
-      const reply = await storeless.call('PUT', path, { body: content, headers, token: TOKEN });
+      const reply = await storeless.call('PUT', path, { body: content, headers, by: KEY });
       assert.equal(reply.status, 503, path);
     }
     assert.equal((await storeless.call('GET', '/healthz')).status, 200);

@@ -9,11 +9,12 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { records } from '../harness/client.mjs';
 import { startEdge } from '../harness/edge.mjs';
-import { PACKICE, makeProject, tokenHashes } from '../harness/project.mjs';
+import { PACKICE, makeProject } from '../harness/project.mjs';
 import { ROOT } from '../kit/consumer.mjs';
+import { publishKey } from '../harness/signer.mjs';
 
 const run = promisify(execFile);
-const TOKEN = 'a token of operations';
+const KEY = publishKey('a key of operations');
 const read = (path) => readFile(join(ROOT, path), 'utf8');
 
 /** The commands of the page, one a line. */
@@ -71,17 +72,17 @@ test('names are those of wrangler.toml and of the code', async () => {
 });
 
 test('a lost bucket comes back out of an export, and clients go on', async (t) => {
-  const first = await startEdge({ tokenHashes: tokenHashes(TOKEN) });
+  const first = await startEdge({ publishKeys: KEY.entry() });
   t.after(() => first.close());
   const collections = [{ name: 'items', priority: 1, records: records(500, 100) }];
-  const kept = { dataset: 'kept', edge: first.url, token: TOKEN, collections };
+  const kept = { dataset: 'kept', edge: first.url, by: KEY, collections };
   const project = await makeProject(kept);
   t.after(() => project.remove());
   await project.publish();
   await project.packice('export', 'public');
   await project.packice('sync');
 
-  const second = await startEdge({ tokenHashes: tokenHashes(TOKEN) });
+  const second = await startEdge({ publishKeys: KEY.entry() });
   t.after(() => second.close());
   const bucket = await second.miniflare.getR2Bucket('OBJECTS');
   const folder = join(project.dir, 'public/v1');

@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { records, startRandom } from '../harness/client.mjs';
 import { startEdge } from '../harness/edge.mjs';
-import { makeProject, PACKICE, tokenHashes } from '../harness/project.mjs';
+import { makeProject, PACKICE } from '../harness/project.mjs';
 import { startProxy } from '../harness/proxy.mjs';
+import { publishKey } from '../harness/signer.mjs';
 
-const TOKEN = 'a token of the resume tests';
+const KEY = publishKey('a key of the resume tests');
 /** About 10 MB on the wire, in about 11 bundles. */
 const COUNT = 18_000;
 const SEED = 20261124;
@@ -20,11 +21,11 @@ let edge;
 let proxy;
 let project;
 before(async () => {
-  edge = await startEdge({ tokenHashes: tokenHashes(TOKEN) });
+  edge = await startEdge({ publishKeys: KEY.entry() });
   proxy = await startProxy({ target: edge.url });
   const items = { name: 'items', priority: 1, records: records(COUNT, 1000) };
   items.settings = { dictionary: 'none' };
-  const given = { dataset: 'resume', edge: proxy.url, token: TOKEN };
+  const given = { dataset: 'resume', edge: proxy.url, by: KEY };
   project = await makeProject({ ...given, collections: [items] });
   await project.build();
 });
@@ -56,7 +57,7 @@ function publish() {
   });
 }
 
-const where = () => ({ cwd: project.dir, env: { ...process.env, PACKICE_TOKEN: TOKEN } });
+const where = () => ({ cwd: project.dir, env: { ...process.env, PACKICE_PUBLISH_KEY: KEY.seed } });
 
 /** The bundles that the self-check keeps. */
 function kept() {

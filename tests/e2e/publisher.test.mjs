@@ -12,11 +12,12 @@ import { after, before, test } from 'node:test';
 import { listen } from '../harness/child.mjs';
 import { records } from '../harness/client.mjs';
 import { startEdge } from '../harness/edge.mjs';
-import { PACKICE, tokenHashes } from '../harness/project.mjs';
+import { PACKICE } from '../harness/project.mjs';
 import { startProxy } from '../harness/proxy.mjs';
 import { close } from '../harness/static.mjs';
+import { publishKey } from '../harness/signer.mjs';
 
-const TOKEN = 'a token of the publisher tests';
+const KEY = publishKey('a key of the publisher tests');
 const COLLECTION = ['--collection', 'items', '--key', '{k}', '--value', 'v', '--value-text'];
 /** About 2 MB on the wire: a few bundles. */
 const LARGE = records(4500, 1000);
@@ -26,7 +27,7 @@ const VISIBLE = /^(bootstrap|log)$/;
 
 let edge;
 before(async () => {
-  edge = await startEdge({ tokenHashes: tokenHashes(TOKEN) });
+  edge = await startEdge({ publishKeys: KEY.entry() });
 });
 after(() => edge.close());
 
@@ -48,8 +49,9 @@ async function startGate(t, target) {
       gate.uploads.push(upload);
       await gate.hold(path);
     }
-    const { hostname: host, port, host: name } = new URL(gate.target);
-    const options = { method, path, host, port, agent, headers: { ...headers, host: name } };
+    const { hostname: host, port } = new URL(gate.target);
+    // The publisher signed for this host: it goes on as it is.
+    const options = { method, path, host, port, agent, headers };
     const out = httpRequest(options, (answer) => {
       upload.status = answer.statusCode;
       const moves = method === 'PUT' && path.includes('/bootstrap/');
@@ -117,7 +119,7 @@ const hex = (text) => sha256(Buffer.from(text)).toString('hex');
 async function makeDesk(t, dataset, { list = SMALL, target = edge.url, env = {} } = {}) {
   const gate = await startGate(t, target);
   const dir = await temporary(t);
-  const given = { PACKICE_TOKEN: TOKEN, ...env };
+  const given = { PACKICE_PUBLISH_KEY: KEY.seed, ...env };
   await json(dir, ['init', '--dataset', dataset, '--edge', gate.url, ...COLLECTION], given);
   const desk = {
     dir,
@@ -175,10 +177,10 @@ test('from an empty directory to verified reads, and to a second version', async
   const init = ['init', '--dataset', 'whole', '--edge', gate.url, ...COLLECTION];
   const made = await json(dir, init);
   await fails(dir, init, 2, /init never overwrites/);
-  const own = await startEdge({ tokenHashes: made.publish_token_hash });
+  const own = await startEdge({ publishKeys: made.publish_key.entry });
   t.after(() => own.close());
   gate.target = own.url;
-  const publish = ['publish', '--token-file', 'keys/publish.token'];
+  const publish = ['publish'];
 
   await fails(dir, ['build'], 2, /items\.jsonl/);
   await fails(dir, publish, 7, /no build/);
@@ -316,7 +318,7 @@ test('of two publishers that race, one wins and the other is told', async (t) =>
   const desk = await makeDesk(t, 'race');
   await desk.publish(SMALL);
   const other = await temporary(t);
-  const [dirs, env] = [[desk.dir, other], { PACKICE_TOKEN: TOKEN }];
+  const [dirs, env] = [[desk.dir, other], { PACKICE_PUBLISH_KEY: KEY.seed }];
   for (let round = 0; round < 3; round += 1) {
     await rm(other, { recursive: true, force: true });
     await cp(desk.dir, other, { recursive: true });
@@ -350,28 +352,29 @@ test('of two publishers that race, one wins and the other is told', async (t) =>
   }
 });
 
-test('keys and token from the environment alone', async (t) => {
+test('keys from the environment alone', async (t) => {
   const [PACKICE_ROOT_KEY, PACKICE_RELEASE_KEY, stranger] = ['root', 'release', 'else'].map(hex);
   const desk = await makeDesk(t, 'from-env', { env: { PACKICE_ROOT_KEY, PACKICE_RELEASE_KEY } });
   const present = (await readdir(desk.dir)).sort().join(' ');
   assert.equal(present, '.gitignore items.jsonl packice.toml trust');
   await desk.json('build');
-  const secrets = [TOKEN, PACKICE_RELEASE_KEY, PACKICE_ROOT_KEY, stranger, 'wrong token'];
+  const secrets = [KEY.seed, PACKICE_RELEASE_KEY, PACKICE_ROOT_KEY, stranger];
   const refused = async (code, says, env) => {
     const said = await desk.fails(['publish'], code, says, env);
     for (const secret of secrets) assert.ok(!said.includes(secret), said);
     assert.equal(await fetchNow(desk.dataset, 'checkpoint'), null);
     assert.ok(desk.gate.take().every(({ status }) => status === 401), 'nothing is stored');
   };
-  await refused(5, /401.*\n +next: check the publish token/, { PACKICE_TOKEN: 'wrong token' });
-  await refused(2, /needs a token\n +next: set PACKICE_TOKEN/, { PACKICE_TOKEN: '' });
+  await refused(5, /401.*\n +next: check the publish key/, { PACKICE_PUBLISH_KEY: stranger });
+  const keyless = { PACKICE_PUBLISH_KEY: undefined };
+  await refused(2, /publish\.key.*\n +next: set PACKICE_PUBLISH_KEY/, keyless);
   const other = { PACKICE_RELEASE_KEY: stranger };
   await refused(2, /trust root 1 does not name this release key\n +next: /, other);
   await refused(2, /PACKICE_RELEASE_KEY: not an Ed25519 seed/, { PACKICE_RELEASE_KEY: 'short' });
   const none = { PACKICE_RELEASE_KEY: undefined };
   await refused(2, /release\.key.*\n +next: set PACKICE_RELEASE_KEY/, none);
   const base64 = Buffer.from(PACKICE_RELEASE_KEY, 'hex').toString('base64');
-  const given = { PACKICE_TOKEN: TOKEN, PACKICE_RELEASE_KEY: base64 };
+  const given = { PACKICE_PUBLISH_KEY: KEY.seed, PACKICE_RELEASE_KEY: base64 };
   assert.equal((await json(desk.dir, ['publish'], given)).moved, true);
   assert.equal((await desk.json('verify', '--clean')).records, SMALL.length);
 });

@@ -16,12 +16,13 @@ import { listen } from '../harness/child.mjs';
 import { records } from '../harness/client.mjs';
 import { freePort, startEdge } from '../harness/edge.mjs';
 import { loadApi } from '../harness/openapi.mjs';
-import { NPM, PACKICE, tokenHashes } from '../harness/project.mjs';
+import { NPM, PACKICE } from '../harness/project.mjs';
 import { close, startStatic } from '../harness/static.mjs';
+import { publishKey } from '../harness/signer.mjs';
 
 const HARNESS = join(import.meta.dirname, '../harness');
 const DATASET = 'story';
-const TOKEN = 'an upload token that gets stolen, too';
+const KEY = publishKey('a publish key that gets stolen, too');
 const PASSPHRASE = 'a passphrase of the offline root';
 const LIST = records(300, 60);
 const KEY = LIST[7][0];
@@ -38,7 +39,7 @@ const witnesses = [];
 
 /** Runs the program with nothing of this machine's settings; `code` is its exit code. */
 function packice(args, { cwd = dir, env = {} } = {}) {
-  const given = { PATH: process.env.PATH, HOME: cwd, PACKICE_TOKEN: TOKEN, ...env };
+  const given = { PATH: process.env.PATH, HOME: cwd, PACKICE_PUBLISH_KEY: KEY.seed, ...env };
   return new Promise((done) => {
     const options = { cwd, env: given, maxBuffer: 1 << 26, timeout: 60_000 };
     execFile(PACKICE, args, options, (error, stdout, stderr) => {
@@ -136,10 +137,11 @@ async function now(path) {
 
 const checkpoint = async () => (await now('checkpoint')).bytes.toString();
 
-/** Asks the edge to move the pointer, with the upload token. */
+/** Asks the edge to move the pointer, with the publish key. */
 async function move(bytes, etag) {
-  const headers = { authorization: `Bearer ${TOKEN}`, 'if-match': etag };
   const path = `/v1/${DATASET}/bootstrap/stable`;
+  const given = { method: 'PUT', authority: edge.host, path, body: bytes };
+  const headers = KEY.headers({ ...given, headers: { 'if-match': etag } });
   const response = await fetch(`${edge.url}${path}`, { method: 'PUT', headers, body: bytes });
   const { status } = response;
   const body = Buffer.from(await response.arrayBuffer());
@@ -212,7 +214,7 @@ before(async () => {
   for (const name of ['w1', 'w2', 'w3']) witnesses.push(new Witness(name, await freePort()));
   closers.push(() => Promise.all(witnesses.map((witness) => witness.stop())));
   const list = witnesses.map(({ name, url }) => `${name}=${url}`).join(',');
-  edge = await startEdge({ tokenHashes: tokenHashes(TOKEN), bindings: { WITNESSES: list } });
+  edge = await startEdge({ publishKeys: KEY.entry(), bindings: { WITNESSES: list } });
   closers.push(() => edge.close());
   site = await startStatic({
     mounts: { '/packice/': NPM, '/harness/': HARNESS },

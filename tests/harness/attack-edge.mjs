@@ -1,11 +1,11 @@
 // Puts the moves of an attack to a real edge on workerd: honest releases are published with a
-// token, and then whoever stole the token tries to move the pointer.
+// key, and then whoever stole the key tries to move the pointer.
 
-import { blake3 } from './blake3.mjs';
 import { startEdge } from './edge.mjs';
 import { Client } from './raw-client.mjs';
+import { publishKey } from './signer.mjs';
 
-const TOKEN = 'a stolen token';
+const KEY = publishKey('a stolen key');
 const POINTER = 'bootstrap/stable';
 
 /**
@@ -13,10 +13,10 @@ const POINTER = 'bootstrap/stable';
  * is not as it must be.
  */
 export async function attackEdge({ published, put, code }, { sets, root, read }) {
-  const edge = await startEdge({ tokenHashes: `test-set=${blake3(Buffer.from(TOKEN))}` });
+  const edge = await startEdge({ publishKeys: KEY.entry('test-set') });
   const client = new Client(edge);
   const send = (path, body, headers) => (
-    client.call('PUT', `/v1/test-set/${path}`, { body, headers, token: TOKEN })
+    client.call('PUT', `/v1/test-set/${path}`, { body, headers, by: KEY })
   );
   const wrong = [];
   const upload = async (name) => {

@@ -3,13 +3,13 @@
 
 import { startBrowser } from './browser.mjs';
 import { startEdge } from './edge.mjs';
-import { makeProject, NPM, tokenHashes } from './project.mjs';
+import { makeProject, NPM } from './project.mjs';
 import { startStatic } from './static.mjs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const TOKEN = 'a token of the tests';
+const KEY = publishKey('a token of the tests');
 
 /** Numbers in [0, 1), the same for the same seed. */
 export function startRandom(seed) {
@@ -46,6 +46,7 @@ const PAGE = `<!doctype html><title>test</title>
 /** A service worker that opens a data set, syncs it, and answers with one lookup. */
 const SERVICE_WORKER = `
 import { open } from '/packice/in-place.js';
+import { publishKey } from './signer.mjs';
 self.onmessage = async ({ data, source }) => {
   try {
     const dataset = await open(data.options);
@@ -60,10 +61,10 @@ self.onmessage = async ({ data, source }) => {
 
 /** Starts all of it; `collections` as in `makeProject`. */
 export async function startWorld({ dataset, collections }) {
-  const edge = await startEdge({ tokenHashes: tokenHashes(TOKEN) });
+  const edge = await startEdge({ publishKeys: KEY.entry() });
   const closers = [() => edge.close()];
   try {
-    const project = await makeProject({ dataset, edge: edge.url, token: TOKEN, collections });
+    const project = await makeProject({ dataset, edge: edge.url, by: KEY, collections });
     closers.unshift(() => project.remove());
     await project.publish();
     const site = await startStatic({

@@ -10,6 +10,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { asChild, isMain } from './child.mjs';
+import { keyOfSeed } from './signer.mjs';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const BUILD = join(ROOT, 'edge-worker/build');
@@ -38,14 +39,14 @@ export function freePort(host = '127.0.0.1') {
 /**
  * Starts one edge.
  *
- * - `tokenHashes`: the PUBLISH_TOKEN_HASHES secret, `{dataset or *}={blake3 hex}`, comma list.
+ * - `publishKeys`: the variable PUBLISH_KEYS, `{dataset or *}={public key hex}`, comma list.
  * - `persist`: folder that keeps R2 between runs; a temporary one, removed by `close`, if absent.
  * - `colo`: the data centre that `request.cf.colo` names.
  * - `port`: 0 takes a free one.
  * - `r2Buckets`: the bindings of its stores; none for an edge whose store does not answer.
  */
 export async function startEdge({
-  tokenHashes = '',
+  publishKeys = '',
   persist,
   colo = 'FRA',
   host = '127.0.0.1',
@@ -77,7 +78,10 @@ export async function startEdge({
         ],
         compatibilityDate: await compatibilityDate(),
         r2Buckets,
-        bindings: { PUBLISH_TOKEN_HASHES: tokenHashes, ...bindings },
+        durableObjects: {
+          POINTER: { className: 'Pointer', useSQLite: true },
+        },
+        bindings: { PUBLISH_KEYS: publishKeys, ...bindings },
         unsafeDirectSockets: [socket],
       },
     ],
@@ -100,13 +104,19 @@ export async function startEdge({
   };
 }
 
+/** Who may publish: what PUBLISH_KEYS says, or else the key whose seed PACKICE_PUBLISH_KEY is. */
+function listed() {
+  const { PUBLISH_KEYS: keys, PACKICE_PUBLISH_KEY: seed } = process.env;
+  return keys ?? (seed ? keyOfSeed(Buffer.from(seed, 'hex')).entry() : '');
+}
+
 if (isMain(import.meta.url)) {
   const { values } = parseArgs({
     options: {
       port: { type: 'string', default: '0' },
       colo: { type: 'string', default: 'FRA' },
       persist: { type: 'string' },
-      'token-hashes': { type: 'string', default: process.env.PUBLISH_TOKEN_HASHES ?? '' },
+      'publish-keys': { type: 'string', default: listed() },
       verbose: { type: 'boolean', default: false },
     },
   });
@@ -114,7 +124,7 @@ if (isMain(import.meta.url)) {
     port: Number(values.port),
     colo: values.colo,
     persist: values.persist,
-    tokenHashes: values['token-hashes'],
+    publishKeys: values['publish-keys'],
     verbose: values.verbose,
   });
   asChild(edge, { persist: edge.persist });

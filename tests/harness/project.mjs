@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { blake3 } from './blake3.mjs';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const run = promisify(execFile);
@@ -18,11 +17,6 @@ export const PACKICE = process.env.PACKICE_BIN ?? join(ROOT, 'target/release/pac
 /** The built npm package. */
 export const NPM = process.env.PACKICE_NPM ?? join(ROOT, 'target/npm/packice');
 
-/** The edge's secret for one token that may publish everything. */
-export function tokenHashes(token) {
-  return `*=${blake3(new TextEncoder().encode(token))}`;
-}
-
 function section({ name, priority, lazy = false, settings = {} }) {
   const input = `${name}.jsonl`;
   const fields = { key: '{k}', value: 'v', value_text: true };
@@ -32,13 +26,13 @@ function section({ name, priority, lazy = false, settings = {} }) {
 }
 
 /**
- * Makes a project. `collections` are `{ name, priority, lazy, settings, records }`, records being
+ * Makes a project that publishes `by` a key. `collections` are `{ name, priority, lazy, settings, records }`, records being
  * `[key, text]` pairs. `build()` builds what they hold at that time, `publish()` publishes it too.
  */
-export async function makeProject({ dataset, edge, token, collections }) {
+export async function makeProject({ dataset, edge, by, collections }) {
   const dir = await mkdtemp(join(tmpdir(), 'packice-project-'));
   const packice = async (...args) => {
-    const env = { ...process.env, PACKICE_TOKEN: token };
+    const env = { ...process.env, PACKICE_PUBLISH_KEY: by.seed };
     const { stdout } = await run(PACKICE, args, { cwd: dir, env, maxBuffer: 1 << 26 });
     return stdout;
   };

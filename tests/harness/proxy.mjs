@@ -120,7 +120,9 @@ async function exchange(state, request, response) {
   if (rule?.action === 'stall') return; // never answered, until someone gives up
   if (rule?.action === 'reset') return request.socket.destroy();
 
-  const headers = { ...endToEnd(request.headers), host: state.host };
+  // An upload is signed for the host that its publisher asked.
+  const host = request.method === 'PUT' ? request.headers.host : state.host;
+  const headers = { ...endToEnd(request.headers), host };
   const got = await forward(state, { method: request.method, path, headers, body: sent });
   entry.status = got.status;
   if (got.status < 300 && request.method !== 'OPTIONS') remember(state, kind, path);

@@ -26,12 +26,16 @@ export class Client {
 
   /**
    * One request. `headersOnly` sends the headers and waits for the answer without a body, for
-   * uploads that are refused by their length.
+   * uploads that are refused by their length. `by` is the publish key that signs, and `signing`
+   * what its signature says otherwise than it should.
    */
-  call(method, path, { headers = {}, body, token, headersOnly = false } = {}) {
-    const authorization = token ? { authorization: `Bearer ${token}` } : {};
+  call(method, path, { headers = {}, body, by, headersOnly = false, ...signing } = {}) {
     const length = body === undefined ? {} : { 'content-length': body.length };
     const { host, port } = this.#edge;
+    const authority = `${host}:${port}`;
+    const signed = method === 'PUT' ? body ?? '' : body;
+    const request = { method, authority, path, headers, body: signed, ...signing };
+    const sent = by ? by.headers(request) : headers;
     return new Promise((ok, fail) => {
       const request = http.request({
         agent: this.#agent,
@@ -39,7 +43,7 @@ export class Client {
         port,
         method,
         path,
-        headers: { ...authorization, ...length, ...headers },
+        headers: { ...length, ...sent },
       });
       request.on('error', fail);
       request.on('response', async (response) => {

@@ -61,13 +61,13 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
         std::fs::remove_dir_all(&store)?;
     }
     std::fs::create_dir_all(&folder)?;
-    let token = random_token()?;
-    let server = start_edge(shop, args.edge_port, &store, &token)?;
+    let key = random_key()?;
+    let server = start_edge(shop, args.edge_port, &store, &key)?;
     let url = server.url()?.to_owned();
     let projects = data::write_all(shop, &url)?;
     let mut sets = Vec::new();
     for name in data::names() {
-        sets.push(publish(shop, &packice, &projects.join(name), name, &token)?);
+        sets.push(publish(shop, &packice, &projects.join(name), name, &key)?);
     }
 
     let config = folder.join("config.json");
@@ -141,20 +141,19 @@ pub(crate) fn build_publisher(shop: &Shop) -> Result<PathBuf> {
     Ok(shop.target.join("release").join(name))
 }
 
-/// The edge on workerd, with one publisher's token.
-pub(crate) fn start_edge(shop: &Shop, port: u16, store: &Path, token: &str) -> Result<Server> {
+/// The edge on workerd, for the one publisher that has a key.
+pub(crate) fn start_edge(shop: &Shop, port: u16, store: &Path, key: &str) -> Result<Server> {
     let step = Step::start("edge on workerd");
-    let hash = blake3::hash(token.as_bytes()).to_hex();
     let mut node = shop.node();
     node.arg(shop.path("tests/harness/edge.mjs")).arg("--persist").arg(store);
-    node.args(["--port", &port.to_string(), "--token-hashes", &format!("*={hash}")]);
+    node.args(["--port", &port.to_string()]).env("PACKICE_PUBLISH_KEY", key);
     let server = Server::start(&mut node)?;
     step.done(server.url()?);
     Ok(server)
 }
 
-/// A secret for this run.
-pub(crate) fn random_token() -> Result<String> {
+/// A publish key for this run.
+pub(crate) fn random_key() -> Result<String> {
     use std::io::Read;
     let mut bytes = [0; 32];
     std::fs::File::open("/dev/urandom")
@@ -169,7 +168,7 @@ fn publish(
     packice: &Path,
     project: &Path,
     name: &'static str,
-    token: &str,
+    key: &str,
 ) -> Result<Published> {
     let step = Step::start(format!("packice init, build, publish: {name}"));
     let config = std::fs::read(project.join("packice.toml"))?;
@@ -183,7 +182,7 @@ fn publish(
     }
     let run = |args: &[&str]| {
         let mut command = shop.command(packice);
-        step::capture(command.args(args).current_dir(project).env("PACKICE_TOKEN", token))
+        step::capture(command.args(args).current_dir(project).env("PACKICE_PUBLISH_KEY", key))
     };
     run(&["init", "--dataset", name, "--non-interactive"])?;
     // The keys and the trust root are init's; what to publish is ours.

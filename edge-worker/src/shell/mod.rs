@@ -1,8 +1,11 @@
 //! The shell: everything that exists on workerd only. This file is the Worker's entry: requests
 //! into plain data, replies into responses.
 
+mod admit;
 pub(crate) mod cache;
 mod cron;
+pub(crate) mod durable;
+pub(crate) mod moves;
 pub(crate) mod publish;
 pub(crate) mod serve;
 mod services;

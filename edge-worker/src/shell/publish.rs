@@ -2,22 +2,24 @@
 //! A body is whole and checked before a byte of it is visible, and every write is conditional.
 
 use futures_util::StreamExt;
-use packice_core::trust::append::PointerMove;
 use packice_core::trust::tiles::TileRef;
 use packice_core::types::Name;
 use worker::{Request, console_error};
 
+use crate::auth;
 use crate::headers::RequestHeaders;
 use crate::log;
-use crate::pointer::{self, PointerMark, Precondition, StoredPointer, Swap};
+use crate::pointer::{Precondition, Swap};
 use crate::problem::{Problem, ProblemCode};
 use crate::reply::Reply;
 use crate::resource::Resource;
 use crate::shell::cache;
+use crate::shell::durable::pointer;
+use crate::shell::moves::{newest_pointer, trust_roots};
 use crate::shell::serve::Edge;
-use crate::shell::store::{Small, Store};
+use crate::shell::store::Store;
 use crate::upload::{self, Collector, TileWrite};
-use crate::verify::{self, Evidence};
+use crate::verify;
 
 impl Edge {
     /// Takes an upload.
@@ -27,11 +29,16 @@ impl Edge {
         headers: &RequestHeaders,
         request: &mut Request,
     ) -> Result<Reply, Problem> {
-        let length = upload::admit(resource, headers, &self.tokens())?;
+        // Who may not publish learns nothing else.
+        let dataset = resource.dataset();
+        let publisher = self.authenticate(dataset, headers, request)?;
+        let length = upload::admit(resource, headers)?;
         let store = self.store()?;
+        self.let_in(dataset, &publisher, length as u64).await?;
+        let digest = publisher.content_digest.as_deref().unwrap_or_default();
         match resource {
             Resource::Object { name, .. } => {
-                let body = receive(request, length).await?;
+                let body = receive(request, length, digest).await?;
                 upload::check_name(name, &body)?;
                 // The name is the content: whoever came before wrote the same bytes.
                 let put = store.put(&resource.key(), body, &Swap::Create, None).await?;
@@ -42,12 +49,11 @@ impl Edge {
                 Ok(upload::written(resource, put.is_some(), &name.to_hex()))
             }
             Resource::Bootstrap { dataset, channel } => {
-                let body = receive(request, length).await?;
-                let precondition = Precondition::parse(headers)?;
-                self.move_pointer(store, (dataset, channel), &precondition, body).await
+                let body = receive(request, length, digest).await?;
+                self.move_pointer((dataset, channel), &publisher.who, headers, body).await
             }
             Resource::Tile { dataset, tile } => {
-                let body = receive(request, length).await?;
+                let body = receive(request, length, digest).await?;
                 upload::check_tile(tile, &body)?;
                 let reply = write_tile(store, resource, (dataset, tile), body).await?;
                 // Below a new floor another tile may have been cached under this name.
@@ -55,7 +61,7 @@ impl Edge {
                 Ok(reply)
             }
             Resource::TrustRoot { dataset, version } => {
-                let body = receive(request, length).await?;
+                let body = receive(request, length, digest).await?;
                 write_trust_root(store, resource, (dataset, *version), body).await
             }
             Resource::Checkpoint { .. } => {
@@ -65,53 +71,25 @@ impl Edge {
         }
     }
 
+    /// Has the dataset's pointer object move a pointer, and forgets the old one here.
     async fn move_pointer(
         &self,
-        store: &Store,
         (dataset, channel): (&Name, &Name),
-        precondition: &Precondition,
+        who: &str,
+        headers: &RequestHeaders,
         body: Vec<u8>,
     ) -> Result<Reply, Problem> {
+        Precondition::parse(headers)?;
+        let tiles = verify::tiles(&body)?;
+        let env = &self.env;
+        let reply = pointer::request_move(env, (dataset, channel), who, headers, body).await?;
         let resource = Resource::Bootstrap { dataset: dataset.clone(), channel: channel.clone() };
-        let key = resource.key();
-        let current = store.read(&key).await?;
-        // A move whose answer was lost on its way is sent again: it is done already.
-        if let Some(current) = current.as_ref().filter(|current| current.bytes == body) {
-            return Ok(upload::written(&resource, false, &current.etag));
-        }
-        let swap = precondition.check(current.as_ref().map(|current| current.etag.as_str()))?;
-        let created = swap == Swap::Create;
-        let (etag, tiles) = swap_pointer(store, (dataset, channel), current, &swap, body).await?;
-        self.settle_tiles(store, dataset, &tiles).await?;
         self.forget(&resource).await;
         self.forget(&Resource::Checkpoint { dataset: dataset.clone() }).await;
-        Ok(upload::written(&resource, created, &etag))
-    }
-
-    /// Another publisher's tiles that were let in between the check and the move give way to
-    /// those that were checked: from now on they are there for good.
-    async fn settle_tiles(
-        &self,
-        store: &Store,
-        dataset: &Name,
-        tiles: &[(TileRef, Vec<u8>)],
-    ) -> Result<(), Problem> {
-        for (tile, bytes) in tiles {
-            let resource = Resource::Tile { dataset: dataset.clone(), tile: *tile };
-            let key = resource.key();
-            while let Some(stored) = store.read(&key).await? {
-                let swap = Swap::Replace { etag: stored.etag };
-                // A swap that is lost shows bytes that came before the move was visible: once
-                // more, and no upload is let in after.
-                if stored.bytes == *bytes
-                    || store.put(&key, bytes.clone(), &swap, None).await?.is_some()
-                {
-                    break;
-                }
-            }
-            self.forget(&resource).await;
+        for tile in tiles {
+            self.forget(&Resource::Tile { dataset: dataset.clone(), tile }).await;
         }
-        Ok(())
+        Ok(reply)
     }
 
     /// Forgets what this data centre keeps of what was written anew.
@@ -121,103 +99,6 @@ impl Edge {
             console_error!("{}", log::line("cache", "forget", &url, &error.to_string()));
         }
     }
-}
-
-/// Checks a move, and swaps the pointer if it still stands as it was read: its new tag, and the
-/// tiles that it was checked against.
-pub(crate) async fn swap_pointer(
-    store: &Store,
-    (dataset, channel): (&Name, &Name),
-    current: Option<Small>,
-    swap: &Swap,
-    body: Vec<u8>,
-) -> Result<(String, Vec<(TileRef, Vec<u8>)>), Problem> {
-    let resource = Resource::Bootstrap { dataset: dataset.clone(), channel: channel.clone() };
-    let key = resource.key();
-    let evidence = gather(store, dataset, current, &key, &body).await?;
-    let moved = verify::check_move(dataset, channel, &evidence, &body)?;
-    check_objects(store, dataset, &moved).await?;
-    let mark = PointerMark::of(&moved);
-    match store.put(&key, body, swap, Some(mark)).await? {
-        Some(etag) => Ok((etag, evidence.tiles)),
-        None => {
-            let now = store.head(&key).await?;
-            Err(pointer::lost(now.as_ref().map(|meta| meta.etag.as_str())))
-        }
-    }
-}
-
-/// Collects from the store what a move is checked against.
-async fn gather(
-    store: &Store,
-    dataset: &Name,
-    current: Option<Small>,
-    key: &str,
-    new: &[u8],
-) -> Result<Evidence, Problem> {
-    let own = current.map(|current| current.bytes);
-    // Every head state tells of all channels, so the dataset's newest speaks for this one too.
-    let newest = newest_pointer(store, dataset).await?;
-    let old = match newest {
-        Some(newest) if newest.key != key => {
-            store.read(&newest.key).await?.map(|newest| newest.bytes)
-        }
-        Some(_) | None => own.clone(),
-    };
-    let mut tiles = Vec::new();
-    for tile in verify::tiles(new)? {
-        let resource = Resource::Tile { dataset: dataset.clone(), tile };
-        let stored = store.read(&resource.key()).await?;
-        tiles.push((tile, verify::uploaded(&resource, stored.map(|stored| stored.bytes))?));
-    }
-    let trust_roots = trust_roots(store, dataset).await?;
-    Ok(Evidence { trust_roots, old, own, tiles })
-}
-
-/// Checks that what a client asks for first is in the store: the manifest, and what stands
-/// right behind it.
-async fn check_objects(store: &Store, dataset: &Name, moved: &PointerMove) -> Result<(), Problem> {
-    let Some(manifest) = verify::manifest(dataset, moved) else { return Ok(()) };
-    let stored = store.read(&manifest.resource.key()).await?.map(|stored| stored.bytes);
-    for needed in verify::manifest_needs(dataset, moved, stored)? {
-        let meta = store.head(&needed.resource.key()).await?;
-        needed.check(meta.map(|meta| meta.size))?;
-    }
-    Ok(())
-}
-
-/// The dataset's trust roots from the first on, as far as they go without a gap.
-pub(crate) async fn trust_roots(store: &Store, dataset: &Name) -> Result<Vec<Vec<u8>>, Problem> {
-    let mut roots = Vec::new();
-    for version in verify::trust_root_versions() {
-        let root = Resource::TrustRoot { dataset: dataset.clone(), version };
-        match store.read(&root.key()).await? {
-            Some(stored) => roots.push(stored.bytes),
-            None => break,
-        }
-    }
-    Ok(roots)
-}
-
-/// The dataset's newest pointer.
-async fn newest_pointer(store: &Store, dataset: &Name) -> Result<Option<StoredPointer>, Problem> {
-    Ok(pointer::newest(stored_pointers(store, dataset).await?))
-}
-
-/// The dataset's pointers, and where each stands.
-pub(crate) async fn stored_pointers(
-    store: &Store,
-    dataset: &Name,
-) -> Result<Vec<StoredPointer>, Problem> {
-    let mut pointers = Vec::new();
-    for (key, mark) in store.pointers(dataset).await? {
-        let mark = match mark {
-            Some(mark) => Some(mark),
-            None => store.read(&key).await?.and_then(|stored| verify::mark(&stored.bytes)),
-        };
-        pointers.extend(mark.map(|mark| StoredPointer { key, mark }));
-    }
-    Ok(pointers)
 }
 
 /// The size of the log that the dataset's newest pointer stands at; 0 before the first.
@@ -302,7 +183,11 @@ async fn overtaken(store: &Store, resource: &Resource, body: &[u8]) -> Result<Re
     }
 }
 
-async fn receive(request: &mut Request, length: usize) -> Result<Vec<u8>, Problem> {
+async fn receive(
+    request: &mut Request,
+    length: usize,
+    content_digest: &str,
+) -> Result<Vec<u8>, Problem> {
     let mut collector = Collector::new(length);
     if request.inner().body().is_some() {
         let aborted = |error: worker::Error| {
@@ -313,7 +198,9 @@ async fn receive(request: &mut Request, length: usize) -> Result<Vec<u8>, Proble
             collector.push(&chunk.map_err(aborted)?)?;
         }
     }
-    collector.finish()
+    let body = collector.finish()?;
+    auth::check_body(content_digest, &body)?;
+    Ok(body)
 }
 
 /// Reads what is left of a body, and drops it.

@@ -3,7 +3,6 @@
 
 use worker::{Date, Env, Request, ResponseBody};
 
-use crate::auth::Tokens;
 use crate::headers::RequestHeaders;
 use crate::problem::{Problem, ProblemCode};
 use crate::reply::{Extent, Reply};
@@ -15,9 +14,6 @@ use crate::shell::publish;
 use crate::shell::store::{self, Found, Store, StoreError};
 use crate::upload;
 use crate::verify;
-
-/// The secret that lists who may publish.
-const TOKENS: &str = "PUBLISH_TOKEN_HASHES";
 
 /// An answer, and the stored bytes that go with it where it carries any.
 pub(crate) struct Answer {
@@ -66,7 +62,7 @@ impl Edge {
     ) -> Answer {
         let head = request.inner().method() == "HEAD";
         let answer = match route {
-            Route::Service { service, head } => Ok(self.serve(service, head).await),
+            Route::Service { service, head } => self.serve(service, head, headers, request).await,
             Route::Options { allow } => Ok(Reply::preflight(allow).into()),
             Route::Reject { problem } => Err(problem),
             Route::Read { resource, head } => self.read(&resource, head, headers).await,
@@ -83,12 +79,6 @@ impl Edge {
     /// The store, where the environment has one.
     pub(crate) fn store(&self) -> Result<&Store, Problem> {
         self.store.as_ref().map_err(|error| Problem::from(*error))
-    }
-
-    /// Who may publish; nobody where the secret is not set.
-    pub(crate) fn tokens(&self) -> Tokens {
-        let list = self.env.secret(TOKENS).map(|list| list.to_string());
-        Tokens::parse(&list.unwrap_or_default())
     }
 
     /// The URL of a resource: its key in the cache.

@@ -1,20 +1,39 @@
 //! The services' way through the shell: each arm asks what it needs, and its own module says what
 //! the answer is.
 
-use worker::Date;
+use worker::{Date, Request};
 
-use crate::problem::Problem;
+use crate::headers::RequestHeaders;
+use crate::problem::{Problem, ProblemCode};
 use crate::reply::Reply;
 use crate::service::Service;
+use crate::shell::admit::query;
+use crate::shell::durable::pointer;
 use crate::shell::serve::{Answer, Edge};
-use crate::status;
+use crate::{status, trail};
 
 impl Edge {
     /// Answers for a service.
-    pub(crate) async fn serve(&self, service: Service, head: bool) -> Answer {
+    pub(crate) async fn serve(
+        &self,
+        service: Service,
+        head: bool,
+        headers: &RequestHeaders,
+        request: &Request,
+    ) -> Result<Answer, Problem> {
         match service {
-            Service::Health => status::health(head).into(),
-            Service::Ready => self.ready(head).await.into(),
+            Service::Health => Ok(status::health(head).into()),
+            Service::Ready => Ok(self.ready(head).await.into()),
+            Service::Trail { dataset } => {
+                self.admit(&dataset, headers, request).await?;
+                let url = request.inner().url();
+                let after = trail::after(query(&url)).ok_or_else(|| {
+                    let detail = "the query is not `after={number of a row}`";
+                    Problem::new(ProblemCode::BadRequest, detail)
+                })?;
+                let page = pointer::rows(&self.env, &dataset, after).await?;
+                Ok(status::json_reply(200, &page, head).into())
+            }
         }
     }
 
@@ -26,6 +45,6 @@ impl Edge {
         };
         let took_ms = Date::now().as_millis().saturating_sub(began_ms);
         let pinged = pinged.map(|()| took_ms).map_err(|problem| problem.detail);
-        status::ready(pinged, &self.tokens(), head)
+        status::ready(pinged, &self.publish_keys(), head)
     }
 }

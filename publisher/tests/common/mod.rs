@@ -79,7 +79,7 @@ impl Project {
         let mut command = Command::new(env!("CARGO_BIN_EXE_packice"));
         command.current_dir(self.dir.path());
         for variable in
-            ["PACKICE_TOKEN", "PACKICE_ROOT_KEY", "PACKICE_RELEASE_KEY", "PACKICE_PASSPHRASE"]
+            ["PACKICE_PUBLISH_KEY", "PACKICE_ROOT_KEY", "PACKICE_RELEASE_KEY", "PACKICE_PASSPHRASE"]
         {
             command.env_remove(variable);
         }

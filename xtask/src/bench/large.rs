@@ -50,7 +50,7 @@ struct Run<'a> {
     shop: &'a Shop,
     packice: PathBuf,
     dir: PathBuf,
-    token: String,
+    key: String,
     detail: Value,
 }
 
@@ -70,11 +70,11 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
         std::fs::remove_dir_all(&dir)?;
     }
     std::fs::create_dir_all(&dir)?;
-    let token = demo::random_token()?;
-    let server = demo::start_edge(shop, 0, &dir.join("edge"), &token)?;
+    let key = demo::random_key()?;
+    let server = demo::start_edge(shop, 0, &dir.join("edge"), &key)?;
     let url = server.url()?.to_owned();
     let from = data::write_syn(shop, args.records, 1, &url)?;
-    let mut run = Run { shop, packice, dir, token, detail: json!({ "records": args.records }) };
+    let mut run = Run { shop, packice, dir, key, detail: json!({ "records": args.records }) };
 
     let (root, build_bytes) = run.build(&from)?;
     run.publish()?;
@@ -102,7 +102,7 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
 impl Run<'_> {
     fn packice(&self, args: &[&str]) -> Command {
         let mut command = self.shop.command(&self.packice);
-        command.args(args).current_dir(&self.dir).env("PACKICE_TOKEN", &self.token);
+        command.args(args).current_dir(&self.dir).env("PACKICE_PUBLISH_KEY", &self.key);
         command
     }
 

@@ -164,14 +164,14 @@ impl<'a> Sets<'a> {
                 std::fs::remove_file(&path)?;
             }
         }
-        let token = demo::random_token()?;
+        let key = demo::random_key()?;
         let store = dir.join("store");
         std::fs::create_dir_all(&store)?;
-        let edge = demo::start_edge(self.shop, 0, &store, &token)?;
+        let edge = demo::start_edge(self.shop, 0, &store, &key)?;
         let url = edge.url()?;
         let run = |args: &[&str]| {
             let mut command = self.shop.command(&self.packice);
-            step::quiet(command.args(args).current_dir(dir).env("PACKICE_TOKEN", &token))
+            step::quiet(command.args(args).current_dir(dir).env("PACKICE_PUBLISH_KEY", &key))
         };
         run(&["init", "--dataset", name, "--non-interactive"])?;
         // The keys and the trust root are init's; what to publish is ours.

@@ -10,12 +10,14 @@ use packice_core::trust::witness::MAX_ANSWER_LEN;
 use packice_core::types::Name;
 use worker::{AbortController, Delay, Env, Fetch, Method, Request, RequestInit, console_error};
 
+use crate::headers::RequestHeaders;
 use crate::log;
-use crate::pointer::{self, Swap};
+use crate::pointer;
 use crate::problem::{Problem, ProblemCode};
 use crate::refresh::{Ask, Next, Refresh, WitnessUrls};
 use crate::resource::{Resource, bootstrap_prefix};
-use crate::shell::publish::{stored_pointers, swap_pointer, trust_roots};
+use crate::shell::durable::pointer::request_move;
+use crate::shell::moves::{stored_pointers, trust_roots};
 use crate::shell::store::Store;
 use crate::verify;
 
@@ -23,6 +25,8 @@ use crate::verify;
 const WITNESSES: &str = "WITNESSES";
 /// How long one witness may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Who moves, as the trail has it.
+const WHO: &str = "cron";
 
 /// Refreshes every data set.
 pub(crate) async fn run(env: &Env) {
@@ -34,14 +38,19 @@ pub(crate) async fn run(env: &Env) {
     let Ok(store) = Store::open(env) else { return };
     let Ok(datasets) = store.datasets().await else { return };
     for dataset in datasets {
-        if let Err(problem) = refresh(&store, &dataset, &urls).await {
+        if let Err(problem) = refresh(env, &store, &dataset, &urls).await {
             say(&dataset, "refresh", &problem.detail);
         }
     }
 }
 
 /// Asks the witnesses about the newest checkpoint, and swaps the pointers that stand at it.
-async fn refresh(store: &Store, dataset: &Name, urls: &WitnessUrls) -> Result<(), Problem> {
+async fn refresh(
+    env: &Env,
+    store: &Store,
+    dataset: &Name,
+    urls: &WitnessUrls,
+) -> Result<(), Problem> {
     let pointers = stored_pointers(store, dataset).await?;
     let Some(newest) = pointer::newest(pointers.clone()) else { return Ok(()) };
     let Some(stored) = store.read(&newest.key).await? else { return Ok(()) };
@@ -60,8 +69,11 @@ async fn refresh(store: &Store, dataset: &Name, urls: &WitnessUrls) -> Result<()
         };
         let new = refresh.apply(&current.bytes).map_err(|error| verify::refused(&error))?;
         let Some(new) = new else { continue };
-        let swap = Swap::Replace { etag: current.etag.clone() };
-        match swap_pointer(store, (dataset, &channel), Some(current), &swap, new).await {
+        let stands = RequestHeaders {
+            if_match: Some(format!("\"{}\"", current.etag)),
+            ..RequestHeaders::default()
+        };
+        match request_move(env, (dataset, &channel), WHO, &stands, new).await {
             Ok(_) => {}
             // A release came in between: it brought cosignatures of its own.
             Err(problem) if problem.code == ProblemCode::PreconditionFailed => {}
