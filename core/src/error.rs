@@ -13,6 +13,8 @@ pub enum Error {
     Format(FormatError),
     /// Bytes that are well formed and must not be believed.
     Trust(TrustError),
+    /// A delta that does not lead where it says.
+    Delta(DeltaError),
     /// The caller asked for something that cannot be.
     Misuse(Misuse),
 }
@@ -23,6 +25,7 @@ impl Error {
         match self {
             Self::Format(error) => error.code(),
             Self::Trust(error) => error.code(),
+            Self::Delta(error) => error.code(),
             Self::Misuse(error) => error.code(),
         }
     }
@@ -33,6 +36,7 @@ impl fmt::Display for Error {
         match self {
             Self::Format(error) => error.fmt(f),
             Self::Trust(error) => error.fmt(f),
+            Self::Delta(error) => error.fmt(f),
             Self::Misuse(error) => error.fmt(f),
         }
     }
@@ -323,6 +327,39 @@ impl fmt::Display for TrustError {
                  device's clock is right",
             ),
         }
+    }
+}
+
+/// A delta that does not lead where it says: the publisher's fault, or one against another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeltaError {
+    /// It counts other old records than there are: it starts from another root.
+    Gap,
+    /// What it makes does not have the signed root.
+    WrongRoot,
+}
+
+impl DeltaError {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Gap => "delta/gap",
+            Self::WrongRoot => "delta/wrong-root",
+        }
+    }
+}
+
+impl fmt::Display for DeltaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gap => "the delta starts from other records than those that are held",
+            Self::WrongRoot => "what the delta makes does not have the signed root",
+        })
+    }
+}
+
+impl From<DeltaError> for Error {
+    fn from(error: DeltaError) -> Self {
+        Self::Delta(error)
     }
 }
 

@@ -107,8 +107,13 @@ pub const MAX_PUSH_LEN: usize = 256 * 1024;
 /// Most objects of a push, beside those of its bootstrap.
 pub const MAX_PUSH_OBJECTS: usize = 256;
 /// Longest state record of a client's store.
-pub const MAX_STATE_LEN: usize =
-    2 * (MAX_TRUST_STATE_LEN + MAX_MANIFEST_LEN + MAX_COLLECTIONS * MAX_DIRECTORY_LEN) + 1024;
+pub const MAX_STATE_LEN: usize = (2 + MAX_KEPT_VERSIONS)
+    * (MAX_TRUST_STATE_LEN + MAX_MANIFEST_LEN + MAX_COLLECTIONS * (MAX_DIRECTORY_LEN + 8192))
+    + 1024;
+/// Most versions that a client keeps beside the one that serves reads.
+pub const MAX_KEPT_VERSIONS: usize = 16;
+/// Most layers over a base that a client holds.
+pub const MAX_HELD_LAYERS: usize = 64;
 /// Longest index of a seed file.
 pub const MAX_SEED_INDEX_LEN: usize = 8 << 20;
 /// Most objects of a seed file: bundles of a tebibyte would not fill it.

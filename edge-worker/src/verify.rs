@@ -196,7 +196,9 @@ pub(crate) fn refused(error: &Error) -> Problem {
     // What stands is better than what is offered: no fault of the bytes.
     let code = match error {
         Error::Trust(TrustError::OlderCosignatures { .. }) => ProblemCode::Conflict,
-        Error::Trust(_) | Error::Format(_) | Error::Misuse(_) => ProblemCode::CheckFailed,
+        Error::Trust(_) | Error::Format(_) | Error::Delta(_) | Error::Misuse(_) => {
+            ProblemCode::CheckFailed
+        }
     };
     Problem::new(code, error.to_string()).with_reason(error.code())
 }

@@ -159,7 +159,7 @@ impl std::error::Error for Failure {}
 impl From<CoreError> for Failure {
     fn from(error: CoreError) -> Self {
         let kind = match &error {
-            CoreError::Format(_) | CoreError::Trust(_) => Kind::Verification,
+            CoreError::Format(_) | CoreError::Trust(_) | CoreError::Delta(_) => Kind::Verification,
             CoreError::Misuse(_) => Kind::Usage,
         };
         Self { code: Some(error.code()), ..Self::new(kind, error.to_string()) }

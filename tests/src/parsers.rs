@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use packice_core::delta::Unpacker;
 use packice_core::engine::io::{ReadId, StoreKey};
 use packice_core::engine::{Command, Engine, EngineConfig, Event, Input, Output};
 use packice_core::error::{Error, FormatError};
 use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::Head;
+use packice_core::format::layer::{LayerDirectory, LayerPage, LayerPageWriter, PageBody};
 use packice_core::format::layout::{Directory, Page};
 use packice_core::format::leaf::{LeafWriter, split_leaves};
 use packice_core::format::manifest::{Manifest, TreeInfo};
@@ -49,6 +51,12 @@ pub enum Kind {
     LayoutDirectory,
     /// A manifest.
     Manifest,
+    /// A layer's directory.
+    Layer,
+    /// A page of a layer that is not compressed.
+    LayerPage,
+    /// A delta segment, against the records of the vectors.
+    Segment,
     /// A head state.
     Head,
     /// A tile of three hashes.
@@ -92,7 +100,7 @@ pub struct Frozen {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::Leaf,
         Self::Node,
         Self::Frame,
@@ -102,6 +110,9 @@ impl Kind {
         Self::LayoutPage,
         Self::LayoutDirectory,
         Self::Manifest,
+        Self::Layer,
+        Self::LayerPage,
+        Self::Segment,
         Self::Head,
         Self::HashTile,
         Self::EntriesTile,
@@ -130,6 +141,9 @@ impl Kind {
             Self::LayoutPage => ("layout-page", &[]),
             Self::LayoutDirectory => ("layout-directory", &[]),
             Self::Manifest => ("manifest", &[]),
+            Self::Layer => ("layer", &[]),
+            Self::LayerPage => ("layer-page", &[]),
+            Self::Segment => ("delta-segment", &[]),
             Self::Head => ("head", &[]),
             Self::HashTile | Self::TilePath => ("log", &["hashes"]),
             Self::EntriesTile => ("log", &["entries"]),
@@ -215,6 +229,8 @@ pub struct Parsers {
     state: Vec<u8>,
     tree: TreeInfo,
     proven: Vec<BTreeMap<String, String>>,
+    /// What the frozen segment changes.
+    records: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Default for Parsers {
@@ -247,6 +263,7 @@ impl Parsers {
             state: frozen("engine-state")["committed"].bytes.clone(),
             tree: manifest.collection("tokens").expect("the collection").tree,
             proven: frozen("full-proof").into_values().map(|vector| vector.fields).collect(),
+            records: crate::vectors::old_records(),
         }
     }
 
@@ -270,6 +287,18 @@ impl Parsers {
             Kind::LayoutPage => Page::parse(bytes)?.encode(),
             Kind::LayoutDirectory => Directory::parse(bytes)?.encode(),
             Kind::Manifest => Manifest::parse(bytes)?.encode(),
+            Kind::Layer => {
+                let layer = LayerDirectory::parse(bytes)?;
+                // Whatever its runs say, they are applied within the list or refused.
+                let _ = layer.patch.apply(Vec::new());
+                layer.encode()
+            }
+            Kind::LayerPage => layer_page(bytes)?,
+            Kind::Segment => {
+                let mut unpacker = Unpacker::open(bytes)?;
+                while unpacker.advance(self.records.as_slice())?.is_some() {}
+                return Ok(None);
+            }
             Kind::Head => Head::parse(bytes)?.encode(),
             Kind::HashTile => encode_hashes(&parse_hashes(&self.tiles[0].0, bytes)?),
             Kind::EntriesTile => entries(&self.tiles[1].0, bytes)?,
@@ -381,7 +410,7 @@ impl Parsers {
         let mut damaged = false;
         let mut rows = vec![Some(row.to_vec()), audit.map(<[u8]>::to_vec)];
         let (read, collection) = (ReadId(1), String::from("tokens"));
-        let get = Command::Get { read, collection, key: b"token/001234".to_vec() };
+        let get = Command::Get { read, collection, key: b"token/001234".to_vec(), version: None };
         let mut inputs = vec![Input::Idle, Input::Command(Command::Status), Input::Command(get)];
         loop {
             let input = match engine.poll_output() {
@@ -405,7 +434,10 @@ impl Parsers {
                     Some(input) => input,
                     None => break,
                 },
-                Output::Event(_) | Output::Answer { .. } | Output::SyncEnded { .. } => continue,
+                Output::Event(_)
+                | Output::Answer { .. }
+                | Output::SyncEnded { .. }
+                | Output::RolledBack { .. } => continue,
                 Output::Fetch { .. } | Output::CancelFetch { .. } | Output::Listen { .. } => {
                     panic!("there is no source")
                 }
@@ -423,6 +455,20 @@ fn leaf(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     }
     assert_eq!(split_leaves(bytes)?.len(), 1);
     Ok(writer.finish())
+}
+
+/// The same page written again; a compressed one is not of this kind.
+fn layer_page(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let PageBody::Raw(plain) = PageBody::parse(bytes)? else {
+        return Err(FormatError::Invalid { field: "page codec", value: 1 }.into());
+    };
+    let page = LayerPage::parse(plain.to_vec())?;
+    let mut writer = LayerPageWriter::default();
+    page.visit_from(&[], &mut |key, change| {
+        writer.push(key, &change);
+        true
+    });
+    Ok(PageBody::Raw(&writer.finish().1).encode())
 }
 
 fn entries(tile: &TileRef, bytes: &[u8]) -> Result<Vec<u8>, Error> {

@@ -234,12 +234,12 @@ impl World {
         let asked = question.clone();
         let read = self.shell.begin(|read| match question {
             Question::Get(at, key) => {
-                Command::Get { read, collection: COLLECTIONS[at].into(), key }
+                Command::Get { read, collection: COLLECTIONS[at].into(), key, version: None }
             }
             Question::Prove(at, key) => {
-                Command::Prove { read, collection: COLLECTIONS[at].into(), key }
+                Command::Prove { read, collection: COLLECTIONS[at].into(), key, version: None }
             }
-            Question::Range(range) => Command::Range { read, range },
+            Question::Range(range) => Command::Range { read, range, version: None },
         });
         self.open.push((read, asked));
     }

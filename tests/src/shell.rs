@@ -8,7 +8,7 @@ use packice_core::engine::io::{
 };
 use packice_core::engine::{Command, Engine, EngineConfig, Event, Input, Output};
 use packice_core::error::Error;
-use packice_core::types::Millis;
+use packice_core::types::{Millis, Version};
 
 use crate::attacks::rules::{Action, ENDLESS, Rule as AnswerRule, Served};
 use crate::publication::{Publication, channel, dataset};
@@ -121,6 +121,8 @@ pub struct Shell {
     pub events: Vec<Event>,
     /// How a sync ended, newest last.
     pub syncs: Vec<Result<SyncReport, Failure>>,
+    /// Ends of going back, in order.
+    pub rolled_back: Vec<Result<Version, Failure>>,
     /// The most bytes of rows that were asked of the store and had not come, at any time.
     pub load_bytes_max: usize,
     /// The rows that were asked for so far.
@@ -176,6 +178,7 @@ impl Shell {
             requests: Vec::new(),
             events: Vec::new(),
             syncs: Vec::new(),
+            rolled_back: Vec::new(),
             load_bytes_max: 0,
             loaded: Vec::new(),
             transactions: 0,
@@ -297,6 +300,7 @@ impl Shell {
                 assert!(twice.is_none(), "a read was answered twice");
             }
             Output::SyncEnded { result } => self.syncs.push(result),
+            Output::RolledBack { result } => self.rolled_back.push(result),
             Output::Work | Output::Wait { .. } => {}
         }
     }
@@ -396,18 +400,18 @@ impl Shell {
     /// Reads a key.
     pub fn get(&mut self, collection: &str, key: &[u8]) -> Result<Answer, Failure> {
         let (collection, key) = (collection.to_owned(), key.to_vec());
-        self.read(|read| Command::Get { read, collection, key })
+        self.read(|read| Command::Get { read, collection, key, version: None })
     }
 
     /// Proves a key.
     pub fn prove(&mut self, collection: &str, key: &[u8]) -> Result<Answer, Failure> {
         let (collection, key) = (collection.to_owned(), key.to_vec());
-        self.read(|read| Command::Prove { read, collection, key })
+        self.read(|read| Command::Prove { read, collection, key, version: None })
     }
 
     /// Reads one page of a range.
     pub fn page(&mut self, range: RangeQuery) -> Result<Answer, Failure> {
-        self.read(|read| Command::Range { read, range })
+        self.read(|read| Command::Range { read, range, version: None })
     }
 
     /// Reads a whole collection, page by page.

@@ -180,7 +180,8 @@ fn reads_and_syncs_do_not_wait_for_the_audit() {
         .nth(1234)
         .map(|(k, v)| (k.clone(), v.clone()))
         .expect("a record");
-    let read = shell.begin(|read| Command::Get { read, collection: "headers".into(), key });
+    let read =
+        shell.begin(|read| Command::Get { read, collection: "headers".into(), key, version: None });
     let answer = loop {
         if let Some(answer) = shell.answer(read) {
             break answer.expect("an answer");

@@ -136,6 +136,7 @@ macro_rules! attacks {
 
 attacks! {
     trees: Leaf Node LayoutPage LayoutDirectory Proof;
+    changes: Layer LayerPage Segment;
     frames: Frame FrameWithDictionary FramePlain Dictionary;
     releases: SeedHead Manifest Head HashTile EntriesTile TilePath Checkpoint;
     trust: TrustRoot Bootstrap Push Pointer TrustState;

@@ -84,7 +84,7 @@ fn a_read_jumps_the_queue_of_a_running_sync() {
     }
     let (key, value) = numbered_record(39_999, 1);
     let collection = String::from("big");
-    let read = shell.begin(|read| Command::Get { read, collection, key });
+    let read = shell.begin(|read| Command::Get { read, collection, key, version: None });
     let answer = loop {
         shell.step();
         if let Some(answer) = shell.answer(read) {
@@ -183,7 +183,7 @@ fn cancelled_reads_and_syncs_say_that_they_were_aborted() {
     let publication = Publication::of(&specs());
     let mut shell = shell(&publication);
     let (collection, key) = (String::from("headers"), numbered_record(1, 1).0);
-    let read = shell.begin(|read| Command::Get { read, collection, key });
+    let read = shell.begin(|read| Command::Get { read, collection, key, version: None });
     shell.feed(Input::Command(Command::CancelRead(read)));
     shell.feed(Input::Command(Command::Sync));
     for _ in 0..20 {
@@ -208,7 +208,7 @@ fn a_read_that_waits_for_what_a_sync_fetches_is_answered_when_the_sync_is_cancel
             shell.step();
         }
         let (collection, key) = (String::from("headers"), key.clone());
-        let read = shell.begin(|read| Command::Get { read, collection, key });
+        let read = shell.begin(|read| Command::Get { read, collection, key, version: None });
         shell.feed(Input::Command(Command::CancelSync));
         shell.settle();
         let answer = shell.answer(read).expect("every read is answered").expect("an answer");
@@ -264,7 +264,7 @@ fn many_reads_at_once_do_not_load_all_their_bundles_at_once() {
     let keys: Vec<u64> = (0..2500).step_by(25).collect();
     let begin = |i: &u64| {
         let (collection, key) = (String::from("large"), record(*i).0);
-        shell.begin(|read| Command::Get { read, collection, key })
+        shell.begin(|read| Command::Get { read, collection, key, version: None })
     };
     let reads: Vec<_> = keys.iter().map(begin).collect();
     shell.settle();

@@ -217,7 +217,7 @@ impl Host {
             let output = self.engine.borrow_mut().poll_output();
             match output {
                 Output::Work => return self.work(),
-                Output::Wait { why: WaitReason::Audit, .. } if self.options.audit => {
+                Output::Wait { why: WaitReason::Upkeep, .. } if self.options.audit => {
                     return self.wait_idle();
                 }
                 Output::Wait { until, why: _ } => return self.wait(until),

@@ -68,7 +68,7 @@ impl Client {
     /// Reads a key.
     pub fn get(&self, id: u32, collection: String, key: Vec<u8>) -> Promise {
         let read = ReadId(u64::from(id));
-        self.host.read(read, Command::Get { read, collection, key })
+        self.host.read(read, Command::Get { read, collection, key, version: None })
     }
 
     /// Reads the next records of a range, from `start` to before `end`. `at` is the root that the
@@ -90,13 +90,13 @@ impl Client {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             at: at.and_then(|root| root.try_into().ok()).map(Identity),
         };
-        self.host.read(read, Command::Range { read, range })
+        self.host.read(read, Command::Range { read, range, version: None })
     }
 
     /// Proves that a key is present or absent.
     pub fn proof(&self, id: u32, collection: String, key: Vec<u8>) -> Promise {
         let read = ReadId(u64::from(id));
-        self.host.read(read, Command::Prove { read, collection, key })
+        self.host.read(read, Command::Prove { read, collection, key, version: None })
     }
 
     /// The state in full.

@@ -167,13 +167,13 @@ impl Engine {
     /// The first bundle of the committed version that was not audited and is not known as lost.
     fn next_unaudited(&self) -> Option<Bundle> {
         let committed = self.committed.as_ref()?;
-        let all = committed.manifest.collections.iter().zip(&committed.shelves).enumerate();
-        all.filter_map(|(at, (collection, shelf))| {
-            let mark = self.audit.mark(&collection.base.directory.name);
+        let all = committed.shelves.iter().enumerate();
+        all.filter_map(|(at, shelf)| {
+            let mark = self.audit.mark(&shelf.base.directory.name);
             let ordinal = mark.map_or(0, |mark| mark.bundles);
-            let known = shelf.index.bundle(ordinal);
+            let known = shelf.index().bundle(ordinal);
             let here = |name| self.store.may_have(&StoreKey::Object(ObjectKind::Bundle, name));
-            let open = ordinal < shelf.index.bundle_count();
+            let open = ordinal < shelf.index().bundle_count();
             let waits = known.is_some_and(|bundle| !here(bundle.name));
             (open && !waits && !self.audit.stuck.contains(&at)).then_some(Bundle { at, ordinal })
         })
@@ -214,15 +214,15 @@ impl Engine {
     }
 
     fn shelf_bundle(&self, bundle: Bundle) -> Option<crate::tree::index::BundleInfo> {
-        self.committed.as_ref()?.shelves.get(bundle.at)?.index.bundle(bundle.ordinal)
+        self.committed.as_ref()?.shelves.get(bundle.at)?.index().bundle(bundle.ordinal)
     }
 
     /// Whether page and dictionary are here; `None` where the store does not give them.
     fn audit_wants(&mut self, bundle: Bundle) -> Option<bool> {
         let committed = self.committed.as_ref()?;
-        let collection = committed.manifest.collections.get(bundle.at)?;
-        let dictionary = collection.base.dictionary;
-        let index = &committed.shelves.get(bundle.at)?.index;
+        let dictionary = committed.shelves.get(bundle.at)?.base.dictionary;
+        let shelf = committed.shelves.get(bundle.at)?;
+        let index = shelf.index();
         let page = index.page_of_bundle(bundle.ordinal)?;
         let page_object = index.page(page)?.object;
         let has_page = index.has_page(page);
@@ -320,17 +320,17 @@ impl Engine {
 
     fn audit_job(&self, bundle: Bundle, frame: u64) -> Option<DecodeJob> {
         let committed = self.committed.as_ref()?;
-        let collection = committed.manifest.collections.get(bundle.at)?;
-        let index = &committed.shelves.get(bundle.at)?.index;
+        let shelf = committed.shelves.get(bundle.at)?;
+        let index = shelf.index();
         let info = index.bundle(bundle.ordinal)?;
         let (_, info) = index.frames_of(&info).nth(usize::try_from(frame).ok()?)?;
-        Some(DecodeJob::of(collection, &info))
+        Some(DecodeJob::of(&shelf.base, &info))
     }
 
     fn bundle_audited(&mut self, bundle: Bundle) {
         self.audit.rest();
         let directory = self.committed.as_ref().and_then(|committed| {
-            committed.manifest.collections.get(bundle.at).map(|c| c.base.directory.name)
+            committed.shelves.get(bundle.at).map(|shelf| shelf.base.directory.name)
         });
         if let Some(mark) = directory.and_then(|directory| self.audit.mark_mut(directory)) {
             mark.bundles = bundle.ordinal + 1;
@@ -348,7 +348,7 @@ impl Engine {
     fn save_audit(&mut self) {
         self.audit.unsaved = 0;
         let Some(committed) = &self.committed else { return };
-        let names = committed.manifest.collections.iter().map(|c| c.base.directory.name);
+        let names = committed.shelves.iter().map(|shelf| shelf.base.directory.name);
         let mut marks: Vec<&Mark> = names.filter_map(|name| self.audit.mark(&name)).collect();
         // Two collections of the same content have one layout.
         marks.dedup();
@@ -368,7 +368,8 @@ impl Engine {
         let Some(serving) = self.serving() else { return };
         let Some(collection) = serving.manifest.collections.get(at) else { return };
         let collection_name = String::from(collection.name.as_str());
-        let directory = collection.base.directory.name;
+        let Some(shelf) = serving.shelves.get(at) else { return };
+        let directory = shelf.base.directory.name;
         let place = Place { object: object_path(kind, &name), frame };
         let mismatch =
             Mismatch { collection: collection_name, object: place.object.clone(), frame };
@@ -416,9 +417,9 @@ impl Engine {
         let mut status = AuditStatus::default();
         let Some(serving) = self.serving() else { return status };
         for (collection, shelf) in serving.manifest.collections.iter().zip(&serving.shelves) {
-            let total = shelf.index.bundle_count();
+            let total = shelf.index().bundle_count();
             status.bundles_total += total;
-            let Some(mark) = self.audit.mark(&collection.base.directory.name) else { continue };
+            let Some(mark) = self.audit.mark(&shelf.base.directory.name) else { continue };
             status.bundles_done += mark.bundles.min(total);
             status.mismatches.extend(mark.places.iter().map(|place| Mismatch {
                 collection: String::from(collection.name.as_str()),

@@ -418,10 +418,10 @@ impl Engine {
     }
 
     /// Moves a ready frame on to be decoded, in `work`.
-    pub(super) fn decode_later(&mut self, name: WireName, item: WorkItem) {
+    pub(super) fn decode_later(&mut self, name: WireName, item: WorkItem, class: Class) {
         if let Some(blob) = self.blobs.get_mut(&name) {
             blob.state = BlobState::Decoding;
-            self.work.push_urgent(item);
+            self.work.push_as(class, item);
         }
     }
 

@@ -4,13 +4,14 @@
 //! pinned target, with the news that there is nothing newer, or with the last source's fault.
 
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::format::bootstrap::Bootstrap;
-use crate::format::manifest::Manifest;
 use crate::format::note::Checkpoint;
 use crate::hash;
+use crate::limits::MAX_KEPT_VERSIONS;
 use crate::map::Map;
 use crate::plan::queue::Class;
 use crate::plan::sources::{Severity, SourceId};
@@ -23,10 +24,11 @@ use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 use super::Engine;
 use super::blob::{BlobSpec, Poll, Wish};
 use super::io::{Event, Failure};
+use super::kept::may_stay;
 use super::net::{Fault, Job, What};
 use super::seed::is_behind;
 use super::snapshot::Snapshot;
-use super::state::VersionRecord;
+use super::state::StateRecord;
 use super::store::StatePut;
 
 /// Where the search for the newest version stands.
@@ -152,7 +154,7 @@ impl Engine {
     }
 
     fn take_inline(&mut self, bootstrap: Bootstrap) {
-        let named = |bytes: Vec<u8>| (hash::wire_name(&bytes), alloc::rc::Rc::new(bytes));
+        let named = |bytes: Vec<u8>| (hash::wire_name(&bytes), Rc::new(bytes));
         self.inline = bootstrap.objects.into_iter().map(named).collect::<Map<_, _>>();
     }
 
@@ -193,6 +195,7 @@ impl Engine {
     }
 
     fn adopt(&mut self, accepted: Box<Accepted>) {
+        self.adoption = None;
         self.head = HeadTask::Adopting(accepted);
         self.step_head();
     }
@@ -214,13 +217,11 @@ impl Engine {
     /// Whether the version is pinned now; `false` where something is still on its way.
     fn try_adopt(&mut self, accepted: &Accepted) -> Result<bool, Failure> {
         let name = accepted.channel.manifest.name;
-        let trust = accepted.state.encode();
         let mut held = false;
         for snapshot in [&mut self.committed, &mut self.target].into_iter().flatten() {
-            if snapshot.manifest_name == name {
+            if snapshot.manifest_name == name && self.adoption.is_none() {
                 // Nothing new but the checkpoint: what is held is proven by the newest one.
                 snapshot.trust = accepted.state.clone();
-                snapshot.record.trust.clone_from(&trust);
                 held = true;
             }
         }
@@ -228,45 +229,30 @@ impl Engine {
             self.save_state(false);
             return Ok(true);
         }
-        let Some(bytes) = self.fetch_meta(ObjectKind::Manifest, accepted.channel.manifest)? else {
-            return Ok(false);
+        let bytes = match self.adoption.clone() {
+            Some(bytes) => bytes,
+            None => match self.fetch_meta(ObjectKind::Manifest, accepted.channel.manifest)? {
+                Some(bytes) => Rc::new(bytes),
+                None => return Ok(false),
+            },
         };
         let manifest =
             verify_manifest(&self.dataset, &accepted.channel, &bytes).map_err(Failure::Error)?;
-        let Some(directories) = self.fetch_directories(&manifest)? else { return Ok(false) };
-        let record = VersionRecord { trust, manifest: bytes, directories };
-        let (channel, trust) = (&accepted.channel, accepted.state.clone());
-        let snapshot = match Snapshot::verify(&self.dataset, channel, trust, record) {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                self.directory_belied(&manifest);
-                return Err(Failure::Error(error));
-            }
-        };
+        let Some(shelves) = self.shelves(&manifest, &name)? else { return Ok(false) };
+        let trust = accepted.state.clone();
+        let manifest_name = name;
         self.drop_blob(&name);
-        for collection in &snapshot.manifest.collections {
-            self.drop_blob(&collection.base.directory.name);
-        }
-        self.directories.clear();
-        self.target = Some(snapshot);
+        self.adoption = None;
+        self.apply = None;
+        self.changes.clear();
+        self.target =
+            Some(Snapshot { manifest_name, manifest, shelves, manifest_bytes: bytes, trust });
         self.target_renewed = true;
         self.save_state(false);
         Ok(true)
     }
 
-    /// The directories of all collections, every missing one asked for at once.
-    fn fetch_directories(&mut self, manifest: &Manifest) -> Result<Option<Vec<Vec<u8>>>, Failure> {
-        let objects: Vec<ObjectRef> =
-            manifest.collections.iter().map(|c| c.base.directory).collect();
-        self.directories = objects.iter().map(|object| object.name).collect();
-        let mut found = Vec::with_capacity(objects.len());
-        for object in objects {
-            found.push(self.fetch_meta(ObjectKind::Layout, object)?);
-        }
-        Ok(found.into_iter().collect())
-    }
-
-    fn fetch_meta(
+    pub(super) fn fetch_meta(
         &mut self,
         kind: ObjectKind,
         object: ObjectRef,
@@ -309,16 +295,29 @@ impl Engine {
         self.wake_all_reads();
     }
 
-    /// Writes the state record: what is committed, and what is pinned.
+    /// Writes the state record.
     pub(super) fn save_state(&mut self, commit: bool) {
-        let record = |snapshot: &Option<Snapshot>| snapshot.as_ref().map(|s| s.record.clone());
-        let state = match commit {
-            true => super::state::StateRecord { committed: record(&self.target), pinned: None },
-            false => super::state::StateRecord {
+        let state = self.state_record(commit);
+        self.store.put_state(StatePut { bytes: state.encode(), commit, durable: commit });
+    }
+
+    /// What is committed, pinned and kept; with a commit, as it will be then.
+    pub(super) fn state_record(&self, commit: bool) -> StateRecord {
+        let record = |snapshot: &Option<Snapshot>| snapshot.as_ref().map(Snapshot::record);
+        let kept = self.kept.iter();
+        if !commit {
+            return StateRecord {
                 committed: record(&self.committed),
                 pinned: record(&self.target),
-            },
-        };
-        self.store.put_state(StatePut { bytes: state.encode(), commit });
+                kept: kept.map(Snapshot::record).collect(),
+            };
+        }
+        let stays = |old: &&Snapshot| self.target.as_ref().is_some_and(|new| may_stay(old, new));
+        let kept = self.committed.iter().chain(kept).filter(stays);
+        let kept = kept
+            .enumerate()
+            .filter(|(at, kept)| *at < self.keep || self.pins.contains_key(&kept.manifest.version));
+        let kept = kept.take(MAX_KEPT_VERSIONS).map(|(_, kept)| kept.record()).collect();
+        StateRecord { committed: record(&self.target), pinned: None, kept }
     }
 }

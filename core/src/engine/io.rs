@@ -22,8 +22,9 @@ use alloc::vec::Vec;
 use crate::error::Error;
 use crate::types::{Identity, Millis, ObjectKind, Version, WireName};
 
+pub use super::changes::{Changes, KeyChange};
 pub use super::report::{
-    AuditStatus, BundleState, CollectionStatus, Event, Mismatch, Phase, Progress, Status,
+    AuditStatus, BundleState, CollectionStatus, Event, Mismatch, Phase, Progress, Road, Status,
     SyncReport,
 };
 pub use crate::plan::sources::{SourceId, SourceState, SourceStatus};
@@ -110,7 +111,7 @@ pub enum Input {
     },
     /// Time passed.
     Tick,
-    /// The shell has idle time for the audit, asked for by [`WaitReason::Audit`].
+    /// The shell has idle time, asked for by [`WaitReason::Upkeep`].
     Idle,
 }
 
@@ -129,6 +130,8 @@ pub enum Command {
         collection: String,
         /// The key.
         key: Vec<u8>,
+        /// The version to read from; `None` for the one that serves.
+        version: Option<Version>,
     },
     /// Read the next records of a range, at most one frame's.
     Range {
@@ -136,6 +139,8 @@ pub enum Command {
         read: ReadId,
         /// The range.
         range: RangeQuery,
+        /// The version to read from; `None` for the one that serves.
+        version: Option<Version>,
     },
     /// Prove that a key is present or absent.
     Prove {
@@ -145,7 +150,19 @@ pub enum Command {
         collection: String,
         /// The key.
         key: Vec<u8>,
+        /// The version to read from; `None` for the one that serves.
+        version: Option<Version>,
     },
+    /// Keep a version that serves reads, or did, until as many [`Command::Unpin`] came.
+    Pin(Version),
+    /// Let go of a version that was pinned.
+    Unpin(Version),
+    /// Keep so many versions that served reads before, beside those that are pinned; none
+    /// where it is never said.
+    Keep(usize),
+    /// Make a kept version serve reads again; ends with [`Output::RolledBack`]. A sync that runs
+    /// ends. The next one goes on to what is newer than all that was seen.
+    RollBack(Version),
     /// Forget a read; it is answered with `misuse/aborted`.
     CancelRead(ReadId),
     /// Emit a fresh [`Event::Status`].
@@ -233,6 +250,11 @@ pub enum Output {
     SyncEnded {
         /// The version that serves reads now, or why there is none.
         result: Result<SyncReport, Failure>,
+    },
+    /// The end of a [`Command::RollBack`].
+    RolledBack {
+        /// The version that serves reads now, or why nothing changed.
+        result: Result<Version, Failure>,
     },
     /// Terminal: call `work` with a budget, then poll again.
     Work,
@@ -361,8 +383,9 @@ pub enum StoreFailure {
 pub enum WaitReason {
     /// Nothing is asked of it.
     Idle,
-    /// Nothing is asked of it, and the audit would use idle time: [`Input::Idle`].
-    Audit,
+    /// Nothing is asked of it, and idle time would be used, for merging layers or for the audit:
+    /// [`Input::Idle`].
+    Upkeep,
     /// For bodies.
     Network,
     /// For the store.
@@ -493,6 +516,8 @@ pub enum Failure {
     Store(StoreFailure),
     /// The version changed between two pages of a range.
     VersionChanged,
+    /// A version that is not held any more.
+    VersionGone(Version),
 }
 
 impl Failure {
@@ -505,6 +530,7 @@ impl Failure {
             Self::Store(StoreFailure::Closed) => "store/closed",
             Self::Store(StoreFailure::Io) => "store/io",
             Self::VersionChanged => "read/version-changed",
+            Self::VersionGone(_) => "read/version-gone",
         }
     }
 }
@@ -519,6 +545,9 @@ impl core::fmt::Display for Failure {
             Self::Store(StoreFailure::Io) => f.write_str("the store cannot be written"),
             Self::VersionChanged => {
                 f.write_str("a newer version took over during the iteration: start it again")
+            }
+            Self::VersionGone(version) => {
+                write!(f, "version {version} is not held: pin a version that is to be read from")
             }
         }
     }

@@ -15,19 +15,30 @@
 //! | `follow` | who tells of a new version, and when to ask unasked? |
 //! | `clock` | how old is what serves reads, and may it still? |
 //! | `audit` | does the layout deliver the signed tree? |
+//! | `roads` | does a collection come by a delta or by its base? |
+//! | `apply`, `changes` | what does a delta make of what is held? |
+//! | `frames` | what is a frame made of, under layers too? |
+//! | `merge` | when do layers become one? |
+//! | `kept` | which versions stay beside the newest, and which rows go? |
 //! | `store` | what is durable, and when is a transaction due? |
 //! | `state`, `snapshot` | what opening reads, and how it is verified again |
 
+mod apply;
 mod audit;
 mod blob;
 mod cache;
+mod changes;
 mod clock;
 mod follow;
+mod frames;
 mod head;
 pub mod io;
+mod kept;
+mod merge;
 mod net;
 mod read;
 mod report;
+mod roads;
 mod seed;
 mod snapshot;
 mod state;
@@ -36,12 +47,14 @@ mod store;
 mod sync;
 mod work;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::error::{Error, TrustError};
+use crate::format::layer::LayerPage;
 use crate::frame::Decoder;
 use crate::map::{Map, Set};
 use crate::plan::meter::Meter;
@@ -49,16 +62,21 @@ use crate::plan::sources::Sources;
 use crate::tree::verify::VerifiedFrame;
 use crate::trust::accept::TrustState;
 use crate::trust::freshness::Freshness;
-use crate::types::{Identity, Millis, Name, WireName};
+use crate::types::{Identity, Millis, Name, Version, WireName};
 
+use self::apply::Apply;
 use self::audit::Audit;
 use self::blob::{Blob, Loads};
 use self::cache::Cache;
+use self::changes::Changes;
 use self::clock::Clock;
 use self::follow::Following;
+use self::frames::Composing;
 use self::head::HeadTask;
+use self::merge::Merge;
 use self::net::{Job, Net};
-use self::read::Read;
+use self::read::{Read, What};
+use self::report::DeltaStatus;
 use self::seed::Seed;
 use self::snapshot::Snapshot;
 use self::store::StoreDesk;
@@ -68,10 +86,12 @@ use self::work::{WorkItem, WorkQueue};
 pub use self::follow::Follow;
 pub use self::io::{Command, Event, Input, Output};
 use self::io::{Phase, ReadId, RequestId, StoreKey, WaitReason};
-pub use self::state::{StateRecord, VersionRecord};
+pub use self::state::{ShelfRecord, StateRecord, VersionRecord};
 
 /// Plain bytes of decoded frames that are kept.
 const FRAME_CACHE_BYTES: usize = 6 << 20;
+/// Plain bytes of layer pages that are kept.
+const LAYER_CACHE_BYTES: usize = 2 << 20;
 /// Wire bytes of loaded bundles that are kept.
 const BUNDLE_CACHE_BYTES: usize = 3 << 20;
 
@@ -115,6 +135,22 @@ pub struct Engine {
 
     committed: Option<Snapshot>,
     target: Option<Snapshot>,
+    /// Versions that served reads before, the newest first.
+    kept: Vec<Snapshot>,
+    keep: usize,
+    pins: Map<Version, u32>,
+    /// Whether rows are to be looked for that nobody needs.
+    collect: bool,
+    rolling_back: Option<Version>,
+    /// A version whose deltas are not to be used, by its manifest.
+    base_only: Option<WireName>,
+    /// The manifest of what is adopted once more.
+    adoption: Option<Rc<Vec<u8>>>,
+    apply: Option<Box<Apply>>,
+    merge: Option<Box<Merge>>,
+    /// What the version under way changes, once it serves reads.
+    changes: Vec<Changes>,
+    delta_status: DeltaStatus,
     head: HeadTask,
     /// Whether a head search ended since the sync began.
     head_checked: bool,
@@ -146,6 +182,8 @@ pub struct Engine {
     blobs: Map<WireName, Blob>,
     loads: Loads,
     frames: Cache<Identity, VerifiedFrame>,
+    composing: Map<Identity, Composing>,
+    layer_pages: Cache<WireName, LayerPage>,
     bundles: Cache<WireName, Vec<u8>>,
     /// The bundle that is being loaded ahead.
     ahead: Option<WireName>,
@@ -182,6 +220,17 @@ impl Engine {
             parked: VecDeque::new(),
             committed: None,
             target: None,
+            kept: Vec::new(),
+            keep: 0,
+            pins: Map::new(),
+            collect: false,
+            rolling_back: None,
+            base_only: None,
+            adoption: None,
+            apply: None,
+            merge: None,
+            changes: Vec::new(),
+            delta_status: DeltaStatus::default(),
             head: HeadTask::Idle,
             head_checked: false,
             target_renewed: false,
@@ -204,6 +253,8 @@ impl Engine {
             blobs: Map::new(),
             loads: Loads::default(),
             frames: Cache::new(FRAME_CACHE_BYTES),
+            composing: Map::new(),
+            layer_pages: Cache::new(LAYER_CACHE_BYTES),
             bundles: Cache::new(BUNDLE_CACHE_BYTES),
             ahead: None,
             decoded_bytes: 0,
@@ -285,7 +336,11 @@ impl Engine {
             }
             Input::Pushed { request, bytes } => self.pushed(request, bytes, now),
             Input::LineEnded { request } => self.line_ended(request, now),
-            Input::Idle => self.audit_on(),
+            Input::Idle => {
+                if !self.begin_merge() {
+                    self.audit_on();
+                }
+            }
             Input::Tick => {}
         }
         self.pump(now);
@@ -312,8 +367,8 @@ impl Engine {
             WaitReason::Store
         } else if self.net.wake.is_some() {
             WaitReason::Backoff
-        } else if self.audit_is_due() {
-            WaitReason::Audit
+        } else if self.audit_is_due() || self.merge_is_due() {
+            WaitReason::Upkeep
         } else {
             WaitReason::Idle
         };
@@ -328,13 +383,19 @@ impl Engine {
                 let aborted = crate::error::Misuse::Aborted.into();
                 self.end_sync(Err(io::Failure::Error(aborted)), now);
             }
-            Command::Get { read, collection, key } => {
-                self.start_read(read, Read::Get { collection, key });
+            Command::Get { read, collection, key, version } => {
+                self.start_read(read, Read { version, what: What::Get { collection, key } });
             }
-            Command::Range { read, range } => self.start_read(read, Read::Range(range)),
-            Command::Prove { read, collection, key } => {
-                self.start_read(read, Read::Prove { collection, key });
+            Command::Range { read, range, version } => {
+                self.start_read(read, Read { version, what: What::Range(range) });
             }
+            Command::Prove { read, collection, key, version } => {
+                self.start_read(read, Read { version, what: What::Prove { collection, key } });
+            }
+            Command::Pin(version) => self.pin(version),
+            Command::Unpin(version) => self.unpin(version),
+            Command::Keep(versions) => self.keep_versions(versions),
+            Command::RollBack(version) => self.roll_back(version, now),
             Command::CancelRead(read) => self.cancel_read(read),
             Command::Status => {
                 let status = self.status(now);
@@ -351,6 +412,7 @@ impl Engine {
         self.step_head();
         self.step_follow(now);
         self.step_audit();
+        self.step_merge();
         // The sync first: a read then finds the bundles that are about to be fetched anyway.
         self.step_sync(now);
         self.look_at_clock(now);
@@ -369,7 +431,9 @@ impl Engine {
         }
         // A sync that ended here makes room for what was said meanwhile.
         self.step_follow(now);
-        let more_coming = self.net.fetches.values().any(|fetch| fetch.job.is_sync())
+        self.step_collect();
+        let more_coming = self.apply.is_some()
+            || self.net.fetches.values().any(|fetch| fetch.job.is_sync())
             || self.net.queue.iter().any(Job::is_sync);
         if let Some(batch) = self.store.next_batch(more_coming) {
             let request = self.request(Pending::Store);
@@ -392,6 +456,7 @@ impl Engine {
                 if self.restore(&bytes).is_err() {
                     self.committed = None;
                     self.target = None;
+                    self.kept.clear();
                     self.event(Event::Damaged { key: StoreKey::State });
                 }
             }
@@ -404,23 +469,27 @@ impl Engine {
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let record = StateRecord::parse(bytes)?;
-        let verify = |record: VersionRecord| -> Result<Snapshot, Error> {
+        let verify = |record: VersionRecord, held: Option<&Snapshot>| -> Result<Snapshot, Error> {
             let trust = TrustState::restore(&self.embedded, &self.dataset, &record.trust)?;
             let head = trust.head().ok_or(TrustError::NoSuchChannel)?;
             let channel = head.channel(self.channel.as_str()).cloned();
             let channel = channel.ok_or(TrustError::NoSuchChannel)?;
-            Snapshot::verify(&self.dataset, &channel, trust, record)
+            Snapshot::verify(&self.dataset, &channel, trust, record, held)
         };
-        let committed = record.committed.map(verify).transpose()?;
-        let pinned = record.pinned.map(verify).transpose()?;
+        let committed = record.committed.map(|record| verify(record, None)).transpose()?;
+        let held = committed.as_ref();
+        let pinned = record.pinned.map(|record| verify(record, held)).transpose()?;
+        let kept = record.kept.into_iter().map(|record| verify(record, None));
+        let kept = kept.collect::<Result<Vec<_>, _>>()?;
         let newest = |trust: &TrustState| (trust.seen().size, trust.cosigned_s());
-        for Snapshot { trust, .. } in [&committed, &pinned].into_iter().flatten() {
+        for Snapshot { trust, .. } in [&committed, &pinned].into_iter().flatten().chain(&kept) {
             if newest(trust) >= newest(&self.trust) {
                 self.trust = trust.clone();
             }
         }
         self.committed = committed;
         self.target = pinned;
+        self.kept = kept;
         Ok(())
     }
 

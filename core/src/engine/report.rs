@@ -10,6 +10,7 @@ use crate::plan::sources::SourceStatus;
 use crate::trust::freshness::Freshness;
 use crate::types::{Identity, Version};
 
+use super::changes::Changes;
 use super::io::StoreKey;
 
 /// What a sync did.
@@ -89,6 +90,28 @@ pub enum Event {
     },
     /// Verified objects that do not lead to the signed root: the publisher's own fault.
     LayoutMismatch(Mismatch),
+    /// By which road a collection of a new version comes.
+    Road {
+        /// The collection.
+        collection: String,
+        /// The road.
+        road: Road,
+    },
+    /// A delta does not lead where it says, so the collection comes by its base.
+    DeltaRefused {
+        /// The collection.
+        collection: String,
+        /// The version that it starts from.
+        from: Version,
+        /// That version's root.
+        from_root: Identity,
+        /// The root that it should lead to.
+        to_root: Identity,
+        /// A stable code, such as `delta/wrong-root`.
+        code: &'static str,
+    },
+    /// Another version of a collection serves reads than before.
+    Changed(Changes),
     /// The audit went on by a bundle.
     Audit(AuditStatus),
     /// What serves reads has another level of age than before. It is noticed with the next input
@@ -103,6 +126,17 @@ pub enum Event {
     },
     /// The state in full, asked for by [`Command::Status`](super::io::Command::Status).
     Status(Status),
+}
+
+/// How a collection of a new version comes home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Road {
+    /// Its content is what is held.
+    Keep,
+    /// By the manifest's delta of this number, from what is held.
+    Delta(usize),
+    /// By the base's bundles, as far as they are not held, and the overlay over them.
+    Base,
 }
 
 /// A verified object that does not lead to the signed root.
@@ -176,8 +210,25 @@ pub struct Status {
     pub bytes_fetched: u64,
     /// Requests since the engine was made.
     pub requests: u64,
+    /// Versions that are kept beside the one that serves reads, the newest first.
+    pub kept: Vec<Version>,
+    /// What deltas cost and brought since the engine was made.
+    pub deltas: DeltaStatus,
     /// Plain bytes of the frames and dictionaries that reads had decoded since the engine was made.
     pub decoded_bytes: u64,
+}
+
+/// What deltas cost and brought since the engine was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeltaStatus {
+    /// Bytes of segments that were opened.
+    pub bytes: u64,
+    /// Operations that were applied.
+    pub operations: u64,
+    /// Bytes of layers that were written, merging included.
+    pub bytes_written: u64,
+    /// Plain bytes of frames that were put together from layers.
+    pub composed_bytes: u64,
 }
 
 /// A collection's state.
@@ -199,6 +250,10 @@ pub struct CollectionStatus {
     pub plain_bytes: u64,
     /// Bytes of its bundles on the wire.
     pub wire_bytes: u64,
+    /// Layers over the base.
+    pub layers: u64,
+    /// Bytes of their entries, as far as they are known.
+    pub layer_bytes: u64,
     /// How many bundles.
     pub bundles: u64,
     /// How many of them are stored.

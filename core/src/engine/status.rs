@@ -27,6 +27,8 @@ impl Engine {
             sources: self.sources.status(now),
             bytes_fetched: self.bytes_fetched,
             requests: self.requests_made,
+            kept: self.kept.iter().map(|kept| kept.manifest.version).collect(),
+            deltas: self.delta_status,
             decoded_bytes: self.decoded_bytes,
         }
     }
@@ -44,17 +46,17 @@ impl Engine {
         let shelf = serving.shelves.get(at)?;
         let complete = self.committed.is_some();
         let (mut bundles_stored, mut frames_stored) = (0, 0);
-        for page in 0..shelf.index.page_count() {
-            for bundle in shelf.index.bundles(page) {
+        for page in 0..shelf.index().page_count() {
+            for bundle in shelf.index().bundles(page) {
                 let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
                 bundles_stored += u64::from(self.store.has(&key));
-                for (_, frame) in shelf.index.frames_of(&bundle) {
+                for (_, frame) in shelf.index().frames_of(&bundle) {
                     frames_stored += u64::from(self.store.has(&StoreKey::Frame(frame.wire.name)));
                 }
             }
         }
         if complete {
-            bundles_stored = collection.base.bundles;
+            bundles_stored = shelf.base.bundles;
         }
         Some(CollectionStatus {
             name: String::from(collection.name.as_str()),
@@ -64,11 +66,13 @@ impl Engine {
             records: collection.tree.records,
             root: collection.tree.root,
             plain_bytes: collection.tree.plain_len,
-            wire_bytes: collection.base.wire_len,
-            bundles: collection.base.bundles,
+            wire_bytes: shelf.base.wire_len,
+            layers: shelf.view.layers().len() as u64,
+            layer_bytes: shelf.overlay_len().unwrap_or(0),
+            bundles: shelf.base.bundles,
             bundles_stored,
             frames_stored,
-            complete: complete || bundles_stored == collection.base.bundles,
+            complete: complete || bundles_stored == shelf.base.bundles,
         })
     }
 }

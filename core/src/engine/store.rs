@@ -38,6 +38,8 @@ pub(super) struct StatePut {
     pub(super) bytes: Vec<u8>,
     /// Whether it makes the pinned version the one that serves reads.
     pub(super) commit: bool,
+    /// Whether it must be on disk when it completes.
+    pub(super) durable: bool,
 }
 
 /// What a transaction under way holds.
@@ -46,6 +48,8 @@ pub(super) struct InFlight {
     pub(super) keys: Vec<StoreKey>,
     pub(super) deletes: Vec<StoreKey>,
     pub(super) commit: bool,
+    /// Whether it holds a state record.
+    pub(super) state: bool,
 }
 
 impl StoreDesk {
@@ -98,7 +102,12 @@ impl StoreDesk {
         self.deletes.extend(keys);
     }
 
-    pub(super) fn put_state(&mut self, put: StatePut) {
+    /// A newer state record takes an older one's place; what that promised still holds.
+    pub(super) fn put_state(&mut self, mut put: StatePut) {
+        if let Some(before) = &self.state {
+            put.commit |= before.commit;
+            put.durable |= before.durable;
+        }
         self.state = Some(put);
     }
 
@@ -110,6 +119,11 @@ impl StoreDesk {
     /// Bytes of all rows that are not durable yet.
     pub(super) fn unstored_bytes(&self) -> usize {
         self.rows.values().map(|row| row.len()).sum()
+    }
+
+    /// Whether anything waits for a transaction.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() || self.state.is_some() || !self.deletes.is_empty()
     }
 
     /// Whether a transaction is under way.
@@ -137,10 +151,13 @@ impl StoreDesk {
         let mut puts: Vec<(StoreKey, Rc<Vec<u8>>)> =
             keys.iter().filter_map(|key| Some((*key, self.rows.get(key)?.clone()))).collect();
         let commit = state.as_ref().is_some_and(|state| state.commit);
+        let durable = state.as_ref().is_some_and(|state| state.durable);
+        let has_state = state.is_some();
         puts.extend(state.map(|state| (StoreKey::State, Rc::new(state.bytes))));
         puts.extend(self.audit.take().map(|bytes| (StoreKey::Audit, Rc::new(bytes))));
-        self.in_flight = Some(InFlight { keys, deletes: deletes.clone(), commit });
-        Some(StoreBatch { puts, deletes, durable: commit })
+        self.in_flight =
+            Some(InFlight { keys, deletes: deletes.clone(), commit, state: has_state });
+        Some(StoreBatch { puts, deletes, durable })
     }
 
     /// The transaction under way ended; what it held, and whether it is durable now.

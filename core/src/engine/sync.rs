@@ -8,11 +8,14 @@ use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use crate::format::manifest::Collection;
 use crate::map::{Map, Set};
 use crate::plan::queue::Class;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 
 use super::blob::{BlobSpec, Poll, Wish};
+use super::changes::Changes;
+use super::frames::{Part, Which};
 use super::head::HeadTask;
 use super::io::{
     BundleState, Event, Failure, Output, Phase, Progress, StoreFailure, StoreKey, SyncReport,
@@ -131,7 +134,9 @@ impl Engine {
                     true
                 }
                 HeadTask::Idle if self.head_checked => {
-                    if !self.repair() {
+                    if self.repair() {
+                        self.head_checked = false;
+                    } else {
                         self.end_sync(Ok(()), now);
                     }
                     true
@@ -166,13 +171,21 @@ impl Engine {
 
     /// Queues what is missing; whether the phase changed.
     fn step_collections(&mut self, now: Millis) -> bool {
-        let outstanding = match self.queue_missing() {
+        let outstanding = match self.queue_missing().and_then(|missing| {
+            // A delta is applied to what is held whole.
+            Ok(missing || self.step_apply()?)
+        }) {
             Ok(outstanding) => outstanding,
             Err(failure) => {
                 self.target_lost(failure, now);
                 return true;
             }
         };
+        // The road may have been left for another one.
+        let under_way = self.sync.as_ref().is_some_and(|sync| sync.phase != Phase::Trust);
+        if !under_way {
+            return true;
+        }
         self.update_phase();
         // The last rows go with the commit, in a transaction after all others.
         if outstanding || self.store.is_writing() {
@@ -212,18 +225,15 @@ impl Engine {
     /// Asks for a collection's dictionary and pages; whether any of them is missing.
     fn want_parts(&mut self, at: usize) -> Result<bool, Failure> {
         let Some(target) = &self.target else { return Ok(false) };
-        let (Some(collection), Some(shelf)) =
-            (target.manifest.collections.get(at), target.shelves.get(at))
-        else {
-            return Ok(false);
-        };
+        let Some(shelf) = target.shelves.get(at) else { return Ok(false) };
         let class = target.class(at);
-        let dictionary = collection.base.dictionary.map(|d| d.object);
-        let pages: Vec<(u32, ObjectRef)> = (0..shelf.index.page_count())
-            .filter_map(|page| Some((page, shelf.index.page(page)?.object)))
+        let dictionary = shelf.base.dictionary.map(|d| d.object);
+        let index = shelf.index();
+        let pages: Vec<(u32, ObjectRef)> = (0..index.page_count())
+            .filter_map(|page| Some((page, index.page(page)?.object)))
             // A read may have brought a page whose row the store then refused.
             .filter(|(page, object)| {
-                !shelf.index.has_page(*page) || !self.is_kept(ObjectKind::Layout, object)
+                !index.has_page(*page) || !self.is_kept(ObjectKind::Layout, object)
             })
             .collect();
         let mut missing = false;
@@ -233,6 +243,7 @@ impl Engine {
         for (page, object) in pages {
             missing |= !self.want_page(at, page, object, class)?;
         }
+        missing |= self.want_layers(at, class)?;
         Ok(missing)
     }
 
@@ -288,6 +299,65 @@ impl Engine {
         }
     }
 
+    /// Brings the overlay of a base into the view and into the store; whether any of it is missing.
+    fn want_layers(&mut self, at: usize, class: Class) -> Result<bool, Failure> {
+        let Some(shelf) = self.target.as_ref().and_then(|target| target.shelves.get(at)) else {
+            return Ok(false);
+        };
+        let network = !shelf.own;
+        let wish = Wish { class, network, reader: None };
+        let layers: Vec<ObjectRef> = shelf.view.layers().iter().map(|layer| layer.object).collect();
+        let mut missing = false;
+        for (number, object) in layers.into_iter().enumerate() {
+            let part = Part { which: Which::Target, at };
+            let held = |engine: &Self| {
+                let layer = engine.shelf(part).ok()?.view.layers().get(number)?;
+                layer.directory.clone()
+            };
+            let kind = ObjectKind::Layer;
+            if held(self).is_none() || !self.is_kept(kind, &object) {
+                match self.want(&BlobSpec::Object { kind, object }, wish) {
+                    Poll::Ready(bytes) => {
+                        self.store.put(StoreKey::Object(kind, object.name), bytes.clone());
+                        let target = self.target.as_mut();
+                        let added = target.map_or(Ok(()), |t| t.add_layer(at, number, &bytes));
+                        self.drop_blob(&object.name);
+                        if let Err(error) = added {
+                            self.layer_belied(part, kind, object.name);
+                            return Err(Failure::Error(error));
+                        }
+                    }
+                    Poll::Pending => missing = true,
+                    Poll::NotHere => return Ok(self.leave_road()),
+                    Poll::Failed(failure) => return Err(failure),
+                }
+            }
+            let Some(directory) = held(self) else { continue };
+            for page in &directory.pages {
+                let (kind, object) = (ObjectKind::LayerPage, page.object);
+                if self.is_kept(kind, &object) {
+                    continue;
+                }
+                match self.want(&BlobSpec::Object { kind, object }, wish) {
+                    Poll::Ready(bytes) => {
+                        self.store.put(StoreKey::Object(kind, object.name), bytes);
+                        self.drop_blob(&object.name);
+                    }
+                    Poll::Pending => missing = true,
+                    Poll::NotHere => return Ok(self.leave_road()),
+                    Poll::Failed(failure) => return Err(failure),
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Layers of the client's own are lost: the base's road needs none. Something is missing then.
+    fn leave_road(&mut self) -> bool {
+        self.take_base();
+        true
+    }
+
     /// Queues the missing bundles of a collection from number `next` on.
     fn queue_bundles(
         &mut self,
@@ -302,19 +372,20 @@ impl Engine {
             return BundlesEnd::Done;
         };
         let class = target.class(at);
-        while *next < shelf.index.bundle_count() {
+        let index = shelf.index();
+        while *next < index.bundle_count() {
             if flying.len() >= BUNDLES_AHEAD {
                 return BundlesEnd::Full;
             }
-            let Some(bundle) = shelf.index.bundle(*next) else { return BundlesEnd::Unknown };
+            let Some(bundle) = index.bundle(*next) else { return BundlesEnd::Unknown };
             let object = ObjectRef { name: bundle.name, len: bundle.len };
             let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
             let job = BundleJob {
                 collection: collection.name.to_string(),
                 index: bundle.ordinal,
-                total: collection.base.bundles,
+                total: shelf.base.bundles,
                 object,
-                frames: Rc::new(shelf.index.frames_of(&bundle).map(|(_, f)| f.wire).collect()),
+                frames: Rc::new(index.frames_of(&bundle).map(|(_, f)| f.wire).collect()),
                 bytes: Vec::new(),
                 verified_len: 0,
                 verified_frames: 0,
@@ -349,6 +420,9 @@ impl Engine {
     /// A transaction ended.
     pub(super) fn store_ended(&mut self, result: Result<(), StoreFailure>, now: Millis) {
         let batch = self.store.ended(result.is_ok());
+        if batch.state {
+            self.rolled_back(result.map_err(Failure::Store));
+        }
         match result {
             Ok(()) => self.batch_durable(&batch, now),
             Err(failure) => {
@@ -371,8 +445,14 @@ impl Engine {
             }
         }
         if batch.commit {
-            self.committed = self.target.take();
-            self.delete_unneeded();
+            let before = core::mem::replace(&mut self.committed, self.target.take());
+            self.base_only = None;
+            let changes = core::mem::take(&mut self.changes);
+            self.commit_changes(before.as_ref(), changes);
+            if let Some(before) = before {
+                self.retire(before);
+            }
+            self.collect = true;
             if self.head_checked {
                 self.end_sync(Ok(()), now);
             } else if let Some(sync) = &mut self.sync {
@@ -392,21 +472,45 @@ impl Engine {
     /// there is anything to bring.
     fn repair(&mut self) -> bool {
         let Some(committed) = &self.committed else { return false };
-        let lost = self.store.has_lost(&needed_rows(committed));
+        let lost = self.has_lost(committed);
         if lost {
-            self.target = Some(committed.clone());
+            let committed = committed.clone();
+            self.base_only = Some(committed.manifest_name);
+            self.readopt(&committed);
         }
         lost
     }
 
-    /// Deletes the rows that the committed version does not need.
-    fn delete_unneeded(&mut self) {
-        let Some(committed) = &self.committed else { return };
-        let needed = needed_rows(committed);
-        let old: Vec<StoreKey> =
-            self.store.inventory().filter(|key| !needed.contains(key)).copied().collect();
-        if !old.is_empty() {
-            self.store.delete(old);
+    /// Tells what a version changes, once it serves reads.
+    fn commit_changes(&mut self, before: Option<&Snapshot>, known: Vec<Changes>) {
+        let Some(before) = before else { return };
+        let Some(now) = &self.committed else { return };
+        let (from, to) = (before.manifest.version, now.manifest.version);
+        let mut all = Vec::new();
+        for collection in &now.manifest.collections {
+            let name = collection.name.as_str();
+            let same = |(_, was): (usize, &Collection)| was.tree.root == collection.tree.root;
+            if before.collection(name).is_some_and(same) {
+                continue;
+            }
+            let known = known.iter().find(|changes| changes.collection == name).cloned();
+            let known = known.map(|changes| changes.between(from, to));
+            all.push(known.unwrap_or_else(|| Changes::unknown(name, from, to)));
+        }
+        self.tell_changes(all);
+    }
+
+    /// The same for a version that takes another one's place without a delta.
+    pub(super) fn unknown_changes(&mut self, before: &Snapshot) {
+        let Some(now) = &self.committed else { return };
+        let (from, to) = (before.manifest.version, now.manifest.version);
+        let names = now.manifest.collections.iter().map(|collection| collection.name.as_str());
+        self.changes = names.map(|name| Changes::unknown(name, from, to)).collect();
+    }
+
+    pub(super) fn tell_changes(&mut self, changes: Vec<Changes>) {
+        for change in changes {
+            self.event(Event::Changed(change));
         }
     }
 
@@ -483,13 +587,13 @@ impl Engine {
         };
         let (bytes_total, bundles_total) = snapshot.totals();
         let (mut bytes_done, mut bundles_done) = (0, 0);
-        for (collection, shelf) in snapshot.manifest.collections.iter().zip(&snapshot.shelves) {
-            if let Some(dictionary) = &collection.base.dictionary {
+        for shelf in &snapshot.shelves {
+            if let Some(dictionary) = &shelf.base.dictionary {
                 let key = StoreKey::Object(ObjectKind::Dictionary, dictionary.object.name);
                 let here = self.store.has(&key) || self.store.unstored(&key).is_some();
                 bytes_done += if here { dictionary.object.len } else { 0 };
             }
-            for bundle in (0..shelf.index.page_count()).flat_map(|p| shelf.index.bundles(p)) {
+            for bundle in (0..shelf.index().page_count()).flat_map(|p| shelf.index().bundles(p)) {
                 let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
                 let stored = self.store.has(&key);
                 bundles_done += u64::from(stored);
@@ -508,23 +612,6 @@ impl Engine {
         let eta_ms = left.saturating_mul(1000).checked_div(rate);
         Progress { bytes_done, bytes_total, bundles_done, bundles_total, rate, eta_ms }
     }
-}
-
-/// The rows of a version that is stored whole, beside the state's.
-fn needed_rows(snapshot: &Snapshot) -> Set<StoreKey> {
-    let mut needed = Set::new();
-    for (collection, shelf) in snapshot.manifest.collections.iter().zip(&snapshot.shelves) {
-        let object = StoreKey::Object;
-        let dictionary = collection.base.dictionary;
-        needed.extend(dictionary.map(|d| object(ObjectKind::Dictionary, d.object.name)));
-        for page in 0..shelf.index.page_count() {
-            let page_ref = shelf.index.page(page);
-            needed.extend(page_ref.map(|p| object(ObjectKind::Layout, p.object.name)));
-            let bundles = shelf.index.bundles(page);
-            needed.extend(bundles.map(|b| object(ObjectKind::Bundle, b.name)));
-        }
-    }
-    needed
 }
 
 enum BundlesEnd {

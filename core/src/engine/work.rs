@@ -3,12 +3,13 @@
 //! One step hashes one frame, decodes one frame or checks one small object; the shell says how
 //! many bytes' worth it can spare. What a read waits for goes first.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use crate::format::layout;
-use crate::format::manifest::Collection;
+use crate::format::manifest::Base;
 use crate::format::node::Child;
 use crate::plan::queue::Class;
 use crate::plan::sources::SourceId;
@@ -18,6 +19,7 @@ use crate::types::{Millis, ObjectKind, WireName};
 
 use super::Engine;
 use super::blob::{Blob, frame_holds, is_layout_mismatch};
+use super::frames::{ComposeJob, Part};
 use super::io::{Failure, RequestId, StoreKey};
 use super::net::{Fault, What};
 
@@ -35,6 +37,12 @@ pub(super) enum WorkItem {
     Said(SourceId, Vec<u8>),
     /// A verified frame is to be decoded up to its signed identity.
     Decode(DecodeJob),
+    /// A frame is to be put together from those below and the layers.
+    Compose(Box<ComposeJob>, Part),
+    /// A delta is to be carried on by a step.
+    Apply,
+    /// Layers are to be merged by a step.
+    Merge,
 }
 
 /// A frame, and what it must decode to.
@@ -53,13 +61,13 @@ pub(super) struct DecodeJob {
 
 impl DecodeJob {
     /// The job of a frame, its bytes still to come.
-    pub(super) fn of(collection: &Collection, info: &FrameInfo<'_>) -> Self {
+    pub(super) fn of(base: &Base, info: &FrameInfo<'_>) -> Self {
         Self {
             frame: info.wire,
             wire: Rc::default(),
             child: info.child.clone(),
             upper: info.upper.map(<[u8]>::to_vec),
-            dictionary: collection.base.dictionary.map(|d| d.object.name),
+            dictionary: base.dictionary.map(|d| d.object.name),
             bundle: info.bundle.name,
             at: 0,
             number: 0,
@@ -77,6 +85,14 @@ pub(super) struct WorkQueue {
 impl WorkQueue {
     pub(super) fn push(&mut self, item: WorkItem) {
         self.items.push_back(item);
+    }
+
+    /// What a read waits for is urgent.
+    pub(super) fn push_as(&mut self, class: Class, item: WorkItem) {
+        match class {
+            Class::Read => self.push_urgent(item),
+            Class::Trust | Class::Bootstrap | Class::Collection(_) => self.push(item),
+        }
     }
 
     pub(super) fn push_urgent(&mut self, item: WorkItem) {
@@ -128,6 +144,18 @@ impl Engine {
                 WorkItem::Decode(job) => {
                     ended = true;
                     self.decode(job)
+                }
+                WorkItem::Compose(job, part) => {
+                    ended = true;
+                    self.compose(&job, part)
+                }
+                WorkItem::Apply => {
+                    ended = true;
+                    self.apply_on()
+                }
+                WorkItem::Merge => {
+                    ended = true;
+                    self.merge_on()
                 }
             };
         }

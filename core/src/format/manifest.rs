@@ -334,6 +334,17 @@ impl Base {
                 return Err(FormatError::Invalid { field: "base version", value: own.0 }.into());
             }
         };
+        Self::read_rest(r, own, base_tree)
+    }
+
+    /// A base that stands alone: its tree is always written.
+    pub(crate) fn read_whole(r: &mut Reader<'_>) -> Result<Self, Error> {
+        let version = read_version(r, "base version")?;
+        let tree = TreeInfo::read(r)?;
+        Self::read_rest(r, version, tree)
+    }
+
+    fn read_rest(r: &mut Reader<'_>, version: Version, tree: TreeInfo) -> Result<Self, Error> {
         let directory = r.object("layout directory", MAX_DIRECTORY_LEN)?;
         let wire_len = r.number("base wire length", u64::MAX >> 8)?;
         let bundles = r.number("base bundles", u64::MAX >> 8)?;
@@ -346,7 +357,7 @@ impl Base {
                 plain_len: read_u32(r, "dictionary length", DICTIONARY_LEN)?,
             }),
         };
-        Ok(Self { version: own, tree: base_tree, directory, wire_len, bundles, frames, dictionary })
+        Ok(Self { version, tree, directory, wire_len, bundles, frames, dictionary })
     }
 
     fn write(&self, w: &mut Writer, version: Version) {
@@ -354,6 +365,16 @@ impl Base {
         if self.version != version {
             self.tree.write(w);
         }
+        self.write_rest(w);
+    }
+
+    pub(crate) fn write_whole(&self, w: &mut Writer) {
+        w.number(self.version.0);
+        self.tree.write(w);
+        self.write_rest(w);
+    }
+
+    fn write_rest(&self, w: &mut Writer) {
         w.object(&self.directory);
         w.number(self.wire_len);
         w.number(self.bundles);

@@ -17,3 +17,4 @@ pub mod proof;
 pub mod recut;
 pub mod upper;
 pub mod verify;
+pub mod view;

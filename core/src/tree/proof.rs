@@ -10,14 +10,14 @@
 use alloc::vec::Vec;
 
 use crate::codec::{Reader, Writer, at_most};
-use crate::error::{Error, Misuse, TrustError};
+use crate::error::{Error, TrustError};
 use crate::format::leaf;
 use crate::format::manifest::TreeInfo;
 use crate::format::node::{Child, Node};
 use crate::hash;
 use crate::limits::{MAX_KEY_LEN, MAX_LEAF_LEN, MAX_LEVEL, MAX_NODE_LEN, MAX_RECORD_PROOF_LEN};
 
-use super::index::{FrameId, Index, check_node, root_child};
+use super::index::{check_node, root_child};
 use super::verify::VerifiedFrame;
 
 const MAGIC: &[u8; 4] = b"PKR1";
@@ -63,16 +63,10 @@ impl Proof {
     }
 }
 
-/// The proof for a key, from the frame that it belongs to and what leads there.
-pub fn prove(
-    index: &Index,
-    id: FrameId,
-    frame: &VerifiedFrame,
-    key: &[u8],
-) -> Result<Vec<u8>, Error> {
-    let mut nodes = index.path(id).ok_or(Misuse::UnknownPage)?;
-    nodes.push(frame.node().clone());
-    Ok(Proof { nodes, leaf: frame.leaf_for(key).map(<[u8]>::to_vec) }.encode())
+/// The proof for a key, from the nodes above the frame that it belongs to, and the frame.
+pub fn prove(mut path: Vec<Node>, frame: &VerifiedFrame, key: &[u8]) -> Vec<u8> {
+    path.push(frame.node().clone());
+    Proof { nodes: path, leaf: frame.leaf_for(key).map(<[u8]>::to_vec) }.encode()
 }
 
 /// The proof that an empty collection has no record.

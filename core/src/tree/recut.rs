@@ -41,6 +41,12 @@ impl Recut {
         keeps
     }
 
+    /// Whether [`Self::keep`] would keep a frame.
+    pub fn can_keep(&self, frame: Option<&Child>) -> bool {
+        let keeps = |frame: &Child| self.kept || self.cutter.keeps(&frame.separator);
+        self.cutter.is_between_frames() && frame.is_none_or(keeps)
+    }
+
     /// Comes to the next old frame, whose records will be given as they are from now on.
     pub fn open(&mut self, frame: &Child) {
         if core::mem::take(&mut self.kept) {

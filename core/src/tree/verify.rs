@@ -73,6 +73,13 @@ impl VerifiedFrame {
         &self.node
     }
 
+    /// Whether it is the frame of an entry.
+    pub fn is_of(&self, child: &Child) -> bool {
+        self.node.children.first().is_some_and(|first| first.separator == child.separator)
+            && self.plain.len() as u64 == child.plain_len
+            && self.node.records() == child.records
+    }
+
     /// The plain bytes.
     pub fn plain(&self) -> &[u8] {
         &self.plain

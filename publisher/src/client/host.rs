@@ -15,7 +15,7 @@ use packice_core::engine::io::{
     SyncReport, Target, WaitReason,
 };
 use packice_core::engine::{Command, Engine, EngineConfig, Event, Input, Output, io};
-use packice_core::types::{Millis, Name};
+use packice_core::types::{Millis, Name, Version};
 
 use super::fetch::Source;
 use super::store::FileStore;
@@ -43,6 +43,7 @@ pub struct Host {
     next_read: u64,
     answers: BTreeMap<ReadId, Result<Answer, io::Failure>>,
     sync_ended: Option<Result<SyncReport, io::Failure>>,
+    rolled_back: Option<Result<Version, io::Failure>>,
     status: Option<Status>,
     damaged: Vec<StoreKey>,
     why: WaitReason,
@@ -97,6 +98,7 @@ impl Host {
             next_read: 0,
             answers: BTreeMap::new(),
             sync_ended: None,
+            rolled_back: None,
             status: None,
             damaged: Vec::new(),
             why: WaitReason::Store,
@@ -121,10 +123,20 @@ impl Host {
         ended.map_err(|failure| failure_of(&failure))
     }
 
+    /// Makes a kept version serve reads again.
+    pub fn roll_back(&mut self, version: Version, listener: &mut Listener<'_>) -> Result<Version> {
+        self.rolled_back = None;
+        self.inputs.push_back(Input::Command(Command::RollBack(version)));
+        self.run(listener, |host| host.rolled_back.is_some())?;
+        let aborted = io::Failure::Error(packice_core::error::Misuse::Aborted.into());
+        let ended = self.rolled_back.take().unwrap_or(Err(aborted));
+        ended.map_err(|failure| failure_of(&failure))
+    }
+
     /// Decodes what was not audited yet and compares it with the signed roots: the same as the
     /// browser's client does in idle time.
     pub fn audit(&mut self, listener: &mut Listener<'_>) -> Result<AuditStatus> {
-        let at_rest = |why| matches!(why, WaitReason::Idle | WaitReason::Audit);
+        let at_rest = |why| matches!(why, WaitReason::Idle | WaitReason::Upkeep);
         loop {
             self.inputs.push_back(Input::Idle);
             self.run(listener, |host| host.inputs.is_empty() && at_rest(host.why))?;
@@ -137,18 +149,18 @@ impl Host {
     /// Reads a key.
     pub fn get(&mut self, collection: &str, key: &[u8]) -> Result<Answer> {
         let (collection, key) = (collection.to_owned(), key.to_vec());
-        self.read(|read| Command::Get { read, collection, key })
+        self.read(|read| Command::Get { read, collection, key, version: None })
     }
 
     /// Proves that a key is present or absent.
     pub fn prove(&mut self, collection: &str, key: &[u8]) -> Result<Answer> {
         let (collection, key) = (collection.to_owned(), key.to_vec());
-        self.read(|read| Command::Prove { read, collection, key })
+        self.read(|read| Command::Prove { read, collection, key, version: None })
     }
 
     /// Reads a page of a range.
     pub fn range(&mut self, range: RangeQuery) -> Result<Answer> {
-        self.read(|read| Command::Range { read, range })
+        self.read(|read| Command::Range { read, range, version: None })
     }
 
     /// The state in full.
@@ -232,6 +244,7 @@ impl Host {
                     self.answers.insert(read, answer);
                 }
                 Output::SyncEnded { result } => self.sync_ended = Some(result),
+                Output::RolledBack { result } => self.rolled_back = Some(result),
             }
         }
     }
@@ -247,6 +260,9 @@ impl Host {
             | Event::Freshness(_)
             | Event::Live { .. }
             | Event::LayoutMismatch(_)
+            | Event::Road { .. }
+            | Event::DeltaRefused { .. }
+            | Event::Changed(_)
             | Event::Audit(_) => {}
         }
     }
@@ -350,6 +366,9 @@ fn failure_of(failure: &io::Failure) -> Failure {
         },
         io::Failure::Store(_) => (Kind::Internal, "check the disk, or use another --store"),
         io::Failure::VersionChanged => (Kind::Conflict, "start the range again"),
+        io::Failure::VersionGone(_) => {
+            (Kind::Absent, "`packice inspect --local` lists what is held")
+        }
     };
     Failure { code: Some(code), ..Failure::new(kind, failure.to_string()).next(advice) }
 }

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use packice_core::engine::io::{FetchFailure, StoreKey, Target};
-use packice_core::engine::{StateRecord, VersionRecord};
+use packice_core::engine::{ShelfRecord, StateRecord, VersionRecord};
 use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::Head;
+use packice_core::format::layer::LayerDirectory;
 use packice_core::format::layout::{Directory, Page};
 use packice_core::format::manifest::Manifest;
 use packice_core::format::seed::SeedIndex;
@@ -167,7 +168,7 @@ fn contents(store: &FileStore, trust: &[u8], dataset: &Name, channel: &Name) -> 
     let Some(record) = committed.and_then(|state| state.committed) else {
         return Err(Failure::absent("the store holds no whole version").next("run `packice sync`"));
     };
-    let VersionRecord { trust: kept, manifest: bytes, directories } = record;
+    let VersionRecord { trust: kept, manifest: bytes, shelves } = record;
     let state = TrustState::restore(trust, dataset, &kept)?;
     let nothing = || Failure::internal("the store's trust state has no head");
     let (Some(checkpoint), Some((entry, inclusion))) = (state.checkpoint(), state.entry()) else {
@@ -192,7 +193,23 @@ fn contents(store: &FileStore, trust: &[u8], dataset: &Name, channel: &Name) -> 
     ]);
     let mut add = |kind, object| files.insert(path_of(kind, &object), Origin::Row(kind, object));
     let mut tops = Vec::new();
-    for (collection, bytes) in manifest.collections.iter().zip(directories) {
+    for (collection, shelf) in manifest.collections.iter().zip(shelves) {
+        let bytes = match shelf {
+            ShelfRecord::Published { directory } => directory,
+            // What a client made of deltas has names that no publisher knows.
+            ShelfRecord::Own { .. } | ShelfRecord::Delta => {
+                let message = "the store holds what deltas made of an older base";
+                return Err(Failure::absent(message).next("sync into an empty store"));
+            }
+        };
+        if let Some(overlay) = &collection.overlay {
+            let path = path_of(ObjectKind::Layer, &overlay.directory);
+            add(ObjectKind::Layer, overlay.directory);
+            let layer = row(store, ObjectKind::Layer, &overlay.directory, &path)?;
+            for page in LayerDirectory::parse(&layer)?.pages {
+                add(ObjectKind::LayerPage, page.object);
+            }
+        }
         if let Some(dictionary) = &collection.base.dictionary {
             add(ObjectKind::Dictionary, dictionary.object);
         }

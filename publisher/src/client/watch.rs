@@ -49,7 +49,16 @@ impl Watch {
                 self.bar.set_length(audit.bundles_total);
                 self.bar.set_position(audit.bundles_done);
             }
-            Event::Freshness(_) | Event::Live { .. } | Event::Bundle { .. } | Event::Status(_) => {}
+            Event::DeltaRefused { collection, from, code, .. } => self.say(&format!(
+                "{collection}: the delta from version {from} does not lead to the signed root \
+                 ({code}): fetching the base instead"
+            )),
+            Event::Freshness(_)
+            | Event::Live { .. }
+            | Event::Bundle { .. }
+            | Event::Road { .. }
+            | Event::Changed(_)
+            | Event::Status(_) => {}
         }
     }
 

@@ -186,7 +186,7 @@ fn accept(edge: &Edge, trust: TrustState, bootstrap: &Bootstrap) -> Result<Trust
                 "the edge shows another log than this machine saw: find out why before you \
                  publish",
             ),
-            Error::Trust(_) | Error::Format(_) | Error::Misuse(_) => {
+            Error::Trust(_) | Error::Format(_) | Error::Delta(_) | Error::Misuse(_) => {
                 failure.next("check that trust/ belongs to this edge's dataset")
             }
         }

@@ -113,6 +113,7 @@ impl Run {
             Output::Event(_)
             | Output::Answer { .. }
             | Output::SyncEnded { .. }
+            | Output::RolledBack { .. }
             | Output::Work
             | Output::Wait { .. } => return,
         };
@@ -212,8 +213,12 @@ pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
     let files = files(world, log);
     let seed = seed(&files);
     let mut run = Run::new(files, &log.roots[0]);
-    let get =
-        |read, key: Vec<u8>| Command::Get { read: ReadId(read), collection: "tokens".into(), key };
+    let get = |read, key: Vec<u8>| Command::Get {
+        read: ReadId(read),
+        collection: "tokens".into(),
+        key,
+        version: None,
+    };
     run.command(get(1, token(1234).0));
     run.command(get(2, b"nothing".to_vec()));
     run.command(Command::Sync);
@@ -224,11 +229,12 @@ pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
         limit: 3,
         at: None,
     };
-    run.command(Command::Range { read: ReadId(3), range });
+    run.command(Command::Range { read: ReadId(3), range, version: None });
     run.command(Command::Prove {
         read: ReadId(4),
         collection: "config".into(),
         key: b"setting/3".to_vec(),
+        version: None,
     });
     run.command(Command::Sync);
     run.command(Command::Status);

@@ -150,7 +150,7 @@ impl Built {
         let built = self.frames.iter().find(|frame| frame.child == *info.child);
         let plain = built.expect("a frame of the tree").plain.clone();
         let frame = verify_frame(info.child, info.upper, plain).expect("a frame that fits");
-        proof::prove(&index, id, &frame, key).expect("a proof")
+        proof::prove(index.path(id).expect("a path"), &frame, key)
     }
 }
 

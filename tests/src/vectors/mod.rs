@@ -9,6 +9,7 @@
 //! new vector. Two files are not formats and may change with the code: `encoder`, what the pinned
 //! encoder made, and `engine-trace`, what the engine did in one recorded run.
 
+mod change;
 mod client;
 mod data;
 mod tree;
@@ -115,9 +116,15 @@ pub fn generate(encoder: &mut impl Encoder) -> Vec<Format> {
     let world = data::World::new(encoder);
     let log = trust::Releases::new(&world);
     let mut formats = tree::formats(&world);
+    formats.extend(change::formats());
     formats.extend(trust::formats(&world, &log));
     formats.extend(client::formats(&world, &log));
     formats
+}
+
+/// The records that the vector of a delta segment starts from.
+pub fn old_records() -> Vec<(Vec<u8>, Vec<u8>)> {
+    data::tokens(data::TOKEN_COUNT).into_iter().collect()
 }
 
 /// The vectors as lines: `format/name=hex`, then `format/name:fact=text` and

@@ -3,7 +3,7 @@
 
 use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::{Channel, Head, Policy};
-use packice_core::format::manifest::{Delta, Manifest, Provenance, Segment};
+use packice_core::format::manifest::{Delta, Manifest, Overlay, Provenance, Segment};
 use packice_core::format::note::Checkpoint;
 use packice_core::format::push::Push;
 use packice_core::format::trust_root::{Floor, Role, Staleness, TrustRoot, Witness, WitnessPolicy};
@@ -15,8 +15,8 @@ use packice_core::trust::sign::{self, Grown, Seed};
 use packice_core::trust::tiles::{TileKind, TileRef};
 use packice_core::types::{LogHash, Name, Version, hex};
 
-use super::data::{Built, TOKEN_COUNT, World, build_tree, name, object, token, tokens};
-use super::{Format, Vector};
+use super::data::{Built, World, name, object, token};
+use super::{Format, Vector, change};
 
 const ORIGIN: &str = "packice.example/vectors";
 const WITNESSES: [(&str, u8); 3] =
@@ -72,21 +72,24 @@ fn manifests(world: &World) -> [Manifest; 2] {
     let mut second = first.clone();
     second.version = Version(2);
     second.parent = Some(object(&first.encode()).name);
-    let mut records = tokens(TOKEN_COUNT);
-    records.insert(token(10).0, b"{}".to_vec());
-    let segment = |start: &[u8], text: &[u8]| Segment {
-        start: start.to_vec(),
-        object: object(text),
-        plain_len: 3 * text.len() as u64,
-    };
+    let step = change::step();
     for collection in second.collections.iter_mut().filter(|c| c.name.as_str() == "tokens") {
         collection.deltas = vec![Delta {
             from_version: Version(1),
             from_root: collection.tree.root,
-            operations: 1,
-            segments: vec![segment(b"", b"segment 0"), segment(&token(1000).0, b"segment 1")],
+            operations: step.operations,
+            segments: vec![Segment {
+                start: Vec::new(),
+                object: object(&step.segment),
+                plain_len: step.segment_plain_len,
+            }],
         }];
-        collection.tree = build_tree(&records).0.info;
+        collection.overlay = Some(Overlay {
+            directory: object(&step.directory),
+            wire_len: (step.directory.len() + step.page.len()) as u64,
+            operations: step.operations,
+        });
+        collection.tree = step.tree;
     }
     [first, second]
 }
@@ -228,8 +231,8 @@ fn manifest_vectors(log: &Releases) -> Format {
             vector("first", "version 1: config, empty, and tokens with a dictionary", 0),
             vector(
                 "older-base",
-                "version 2 after version 1: its bases are of version 1; token/000010 has the value \
-                 {}, by a delta of two segments (their bytes are \"segment 0\" and \"segment 1\")",
+                "version 2 after version 1: its bases are of version 1; over that of tokens lies the \
+                 frozen layer, and the frozen segment is the delta from version 1",
                 1,
             ),
         ],

@@ -1,0 +1,145 @@
+//! By which road a version's collections come home: kept as they are, by a delta, or by a base.
+//!
+//! Decided by the signed lengths alone. A road that turns out not to lead there (a segment that
+//! nobody has, rows that the store lost, a delta that does not give the signed root) is left for
+//! the base's: it needs nothing that is held.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+use crate::format::manifest::{Collection, Manifest};
+use crate::limits::MAX_HELD_LAYERS;
+use crate::trust::accept::Accepted;
+use crate::types::{ObjectKind, WireName};
+
+use super::Engine;
+use super::head::HeadTask;
+use super::io::{Event, Failure, Phase, Road};
+use super::snapshot::{Shelf, Snapshot};
+
+/// Entries over a base of up to so many bytes are never too many.
+const SMALL_OVERLAY: u64 = 1 << 20;
+/// Above that they may have this part of the base's plain bytes, before another base is taken.
+const OVERLAY_PART: u64 = 8;
+
+impl Engine {
+    /// The road of a collection of a version that is about to be brought.
+    fn road(&self, manifest: &WireName, collection: &Collection) -> Road {
+        let held = self.committed.as_ref().and_then(|held| Some((held, held.held(collection)?)));
+        let Some((held, (at, shelf))) = held else { return Road::Base };
+        if self.base_only.as_ref() == Some(manifest) || self.has_lost(held) {
+            return Road::Base;
+        }
+        let same_base = shelf.base.directory == collection.base.directory;
+        let same_root =
+            held.manifest.collections.get(at).map(|c| c.tree.root) == Some(collection.tree.root);
+        if !same_base && is_outgrown(shelf) {
+            return Road::Base;
+        }
+        if same_root {
+            return Road::Keep;
+        }
+        let Some((_, _, delta)) = held.delta_to(collection) else { return Road::Base };
+        let overlay = collection.overlay.map_or(0, |overlay| overlay.wire_len);
+        let bundles = if same_base { 0 } else { collection.base.wire_len };
+        let cheaper = collection
+            .deltas
+            .get(delta)
+            .is_some_and(|delta| delta.wire_len() <= overlay.saturating_add(bundles));
+        let room = shelf.view.layers().len() + 1 < MAX_HELD_LAYERS;
+        if cheaper && room { Road::Delta(delta) } else { Road::Base }
+    }
+
+    /// Whether a version lacks rows that were looked for.
+    pub(super) fn has_lost(&self, snapshot: &Snapshot) -> bool {
+        // What is not known yet is found out when it is read.
+        self.store.has_lost(&snapshot.known_rows().0)
+    }
+
+    /// The shelves of a version; `None` while a layout directory is on its way.
+    pub(super) fn shelves(
+        &mut self,
+        manifest: &Manifest,
+        name: &WireName,
+    ) -> Result<Option<Vec<Shelf>>, Failure> {
+        let roads: Vec<Road> =
+            manifest.collections.iter().map(|collection| self.road(name, collection)).collect();
+        let mut wanted = Vec::new();
+        for (collection, road) in manifest.collections.iter().zip(&roads) {
+            let object = collection.base.directory;
+            if *road == Road::Base && self.held_directory(collection).is_none() {
+                wanted.push(object);
+            }
+        }
+        self.directories = wanted.iter().map(|object| object.name).collect();
+        let mut waits = false;
+        for object in &wanted {
+            waits |= self.fetch_meta(ObjectKind::Layout, *object)?.is_none();
+        }
+        if waits {
+            return Ok(None);
+        }
+        let mut shelves = Vec::new();
+        for (collection, road) in manifest.collections.iter().zip(roads) {
+            let held = self.committed.as_ref().and_then(|held| held.held(collection));
+            let shelf = match (road, held) {
+                (Road::Keep, Some((_, shelf))) => Ok(shelf.clone().kept_for(collection)),
+                (Road::Delta(delta), Some((_, shelf))) => Ok(shelf.before(delta)),
+                (Road::Base | Road::Keep | Road::Delta(_), _) => {
+                    let directory = match self.held_directory(collection) {
+                        Some(directory) => Some(directory),
+                        None => self.fetch_meta(ObjectKind::Layout, collection.base.directory)?,
+                    };
+                    let Some(directory) = directory else { return Ok(None) };
+                    Shelf::published(collection, directory)
+                }
+            };
+            let shelf = shelf.map_err(|error| {
+                self.directory_belied(manifest);
+                Failure::Error(error)
+            })?;
+            self.event(Event::Road { collection: collection.name.as_str().into(), road });
+            shelves.push(shelf);
+        }
+        for object in wanted {
+            self.drop_blob(&object.name);
+        }
+        self.directories.clear();
+        Ok(Some(shelves))
+    }
+
+    /// The bytes of a base's layout directory, where that base is held.
+    fn held_directory(&self, collection: &Collection) -> Option<Vec<u8>> {
+        let (_, shelf) = self.committed.as_ref()?.held(collection)?;
+        let same = shelf.base == collection.base;
+        same.then(|| shelf.directory().as_ref().clone())
+    }
+
+    /// The version under way is to come by its bases alone: it is adopted again.
+    pub(super) fn take_base(&mut self) {
+        let Some(target) = self.target.take() else { return };
+        self.apply = None;
+        self.base_only = Some(target.manifest_name);
+        self.readopt(&target);
+        if let Some(sync) = &mut self.sync {
+            sync.phase = Phase::Trust;
+        }
+    }
+
+    /// Adopts once more what was accepted before.
+    pub(super) fn readopt(&mut self, snapshot: &Snapshot) {
+        let Some(head) = snapshot.trust.head().cloned() else { return };
+        let Some(channel) = head.channel(self.channel.as_str()).cloned() else { return };
+        let state = snapshot.trust.clone();
+        let accepted = Accepted { state, head, channel, reset: false };
+        self.adoption = Some(Rc::clone(&snapshot.manifest_bytes));
+        self.head = HeadTask::Adopting(Box::new(accepted));
+    }
+}
+
+/// Whether so much lies over a base that another one is better.
+fn is_outgrown(shelf: &Shelf) -> bool {
+    let most = SMALL_OVERLAY.max(shelf.base.tree.plain_len / OVERLAY_PART);
+    shelf.overlay_len().is_some_and(|len| len > most)
+}
