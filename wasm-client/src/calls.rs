@@ -5,6 +5,7 @@ use core::cell::RefCell;
 use js_sys::{Function, Promise};
 use packice_core::engine::io::{Command, ReadId};
 use packice_core::map::Map;
+use packice_core::types::Version;
 use wasm_bindgen::prelude::*;
 
 /// The two ends of a promise, which its constructor hands out before it returns.
@@ -36,6 +37,8 @@ pub(crate) struct Calls {
     /// Syncs, by the ids that JavaScript takes them back with.
     syncs: RefCell<Map<u64, Settle>>,
     status: RefCell<Vec<Settle>>,
+    /// Ways back, with their versions: a new engine is asked for them again.
+    roll_backs: RefCell<Vec<(Version, Settle)>>,
 }
 
 impl Calls {
@@ -58,6 +61,23 @@ impl Calls {
         let (promise, settle) = Settle::promise();
         self.status.borrow_mut().push(settle);
         promise
+    }
+
+    /// Notes a way back.
+    pub(crate) fn roll_back(&self, version: Version) -> Promise {
+        let (promise, settle) = Settle::promise();
+        self.roll_backs.borrow_mut().push((version, settle));
+        promise
+    }
+
+    /// Settles all ways back: the engine ends one at a time, each on what the one before left.
+    pub(crate) fn end_roll_backs(&self, result: &Result<JsValue, JsValue>) {
+        let mut calls = self.roll_backs.borrow_mut();
+        if !calls.is_empty() {
+            let (_, settle) = calls.remove(0);
+            drop(calls);
+            settle.end(result.clone());
+        }
     }
 
     /// Settles a read.
@@ -104,6 +124,8 @@ impl Calls {
         if !self.syncs.borrow().is_empty() {
             commands.push(Command::Sync);
         }
+        let back = self.roll_backs.borrow();
+        commands.extend(back.iter().map(|(version, _)| Command::RollBack(*version)));
         if !self.status.borrow().is_empty() {
             commands.push(Command::Status);
         }
@@ -117,6 +139,10 @@ impl Calls {
             settle.end(Err(why.clone()));
         }
         self.end_syncs(&Err(why.clone()));
+        let back = core::mem::take(&mut *self.roll_backs.borrow_mut());
+        for (_, settle) in back {
+            settle.end(Err(why.clone()));
+        }
         let status = core::mem::take(&mut *self.status.borrow_mut());
         for settle in status {
             settle.end(Err(why.clone()));

@@ -24,7 +24,7 @@ use packice_core::engine::io::{
     Target, WaitReason,
 };
 use packice_core::map::Map;
-use packice_core::types::Millis;
+use packice_core::types::{Millis, Version};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -124,6 +124,13 @@ impl Host {
     pub(crate) fn sync(self: &Rc<Self>, id: u64) -> Promise {
         let promise = self.calls.sync(id);
         self.command(Command::Sync);
+        promise
+    }
+
+    /// Makes a kept version serve reads again.
+    pub(crate) fn roll_back(self: &Rc<Self>, version: Version) -> Promise {
+        let promise = self.calls.roll_back(version);
+        self.command(Command::RollBack(version));
         promise
     }
 
@@ -235,6 +242,11 @@ impl Host {
                 Output::Answer { read, answer } => {
                     let result = answer.as_ref().map(shape::answer);
                     self.calls.end_read(read, result.map_err(|e| self.failure(e)));
+                }
+                Output::RolledBack { result } => {
+                    let result =
+                        result.as_ref().map(|version| JsValue::from(shape::number(version.0)));
+                    self.calls.end_roll_backs(&result.map_err(|e| self.failure(e)));
                 }
                 Output::SyncEnded { result } => {
                     self.restarts.set(0);

@@ -4,8 +4,8 @@
 
 use js_sys::{Uint8Array, Uint32Array};
 use packice_core::engine::io::{
-    Answer, AuditStatus, BundleState, CollectionStatus, Event, Mismatch, Phase, Progress,
-    SourceState, SourceStatus, Status, SyncReport, UnknownReason,
+    Answer, AuditStatus, BundleState, Changes, CollectionStatus, Event, KeyChange, Mismatch, Phase,
+    Progress, Road, SourceState, SourceStatus, Status, SyncReport, UnknownReason,
 };
 use packice_core::hash;
 use packice_core::tree::proof::Proof;
@@ -82,6 +82,22 @@ fn proof_path(proof: &[u8]) -> Vec<JsValue> {
     nodes.chain(proof.leaf.as_deref().map(|leaf| step(0, leaf))).collect()
 }
 
+/// What a new version does to a collection.
+fn changes(changes: &Changes) -> Record {
+    let keys = |kind: KeyChange| {
+        let of = changes.keys.iter().filter(move |(_, change)| *change == kind);
+        of.map(|(key, _)| JsValue::from(Uint8Array::from(key.as_slice())))
+    };
+    Record::new()
+        .with("collection", changes.collection.as_str())
+        .number("from", changes.from.0)
+        .number("to", changes.to.0)
+        .with("complete", changes.complete)
+        .list("added", keys(KeyChange::Added))
+        .list("updated", keys(KeyChange::Updated))
+        .list("removed", keys(KeyChange::Removed))
+}
+
 fn unknown_reason(reason: UnknownReason) -> &'static str {
     match reason {
         UnknownReason::NoSnapshot => "no-snapshot",
@@ -131,6 +147,24 @@ pub(crate) fn event(event: &Event) -> Option<(&'static str, JsValue)> {
         Event::Damaged { key } => ("damaged", Record::new().with("object", key_text(key).as_str())),
         Event::LayoutMismatch(found) => ("mismatch", mismatch(found)),
         Event::Audit(done) => ("audit", audit(done)),
+        Event::Changed(what) => ("changed", changes(what)),
+        Event::Road { collection, road } => {
+            let road = match road {
+                Road::Keep => "keep",
+                Road::Delta(_) => "delta",
+                Road::Base => "base",
+            };
+            ("road", Record::new().with("collection", collection.as_str()).with("road", road))
+        }
+        Event::DeltaRefused { collection, from, from_root, to_root, code } => (
+            "refused",
+            Record::new()
+                .with("collection", collection.as_str())
+                .number("from", from.0)
+                .with("fromRoot", from_root.to_hex())
+                .with("toRoot", to_root.to_hex())
+                .with("code", *code),
+        ),
         Event::Freshness(now) => ("freshness", freshness(now)),
         Event::Live { source, heard } => {
             ("live", Record::new().with("source", source.as_str()).with("connected", *heard))
@@ -250,6 +284,6 @@ fn source_state(state: SourceState) -> &'static str {
 
 /// Counts and lengths stay far below 2^53.
 #[allow(clippy::cast_precision_loss)]
-fn number(value: u64) -> f64 {
+pub(crate) fn number(value: u64) -> f64 {
     value as f64
 }
