@@ -1,5 +1,8 @@
 //! The headers of a request that the edge looks at, as plain data.
 
+use crate::limits::MAX_HEADER_LEN;
+use crate::problem::{Problem, ProblemCode};
+
 /// The headers of a request that the edge looks at; one that cannot be read counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestHeaders {
@@ -33,6 +36,22 @@ impl RequestHeaders {
         }
     }
 
+    /// Refuses a header that is longer than anything that is looked at.
+    pub fn check_len(&self) -> Result<(), Problem> {
+        for (name, value) in [
+            ("cache-control", &self.cache_control),
+            ("content-encoding", &self.content_encoding),
+            ("content-length", &self.content_length),
+            ("if-match", &self.if_match),
+            ("if-none-match", &self.if_none_match),
+            ("if-range", &self.if_range),
+            ("range", &self.range),
+        ] {
+            check_len(name, value.as_deref())?;
+        }
+        Ok(())
+    }
+
     /// Whether the client asks for an answer that no cache stands in front of.
     pub fn wants_fresh(&self) -> bool {
         let directives = self.cache_control.as_deref().unwrap_or_default();
@@ -40,6 +59,17 @@ impl RequestHeaders {
             let directive = directive.trim();
             directive.eq_ignore_ascii_case("no-cache") || directive.eq_ignore_ascii_case("no-store")
         })
+    }
+}
+
+/// Refuses a header that is too long.
+pub fn check_len(name: &str, value: Option<&str>) -> Result<(), Problem> {
+    match value {
+        Some(value) if value.len() > MAX_HEADER_LEN => {
+            let detail = format!("`{name}` is longer than {MAX_HEADER_LEN} bytes");
+            Err(Problem::new(ProblemCode::HeaderTooLong, detail))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -61,5 +91,13 @@ mod tests {
             });
             assert_eq!(headers.wants_fresh(), fresh, "{value:?}");
         }
+    }
+
+    #[test]
+    fn a_header_has_a_longest_value() {
+        let of = |len: usize| RequestHeaders { range: Some("x".repeat(len)), ..Default::default() };
+        assert_eq!(of(MAX_HEADER_LEN).check_len(), Ok(()));
+        let refused = of(MAX_HEADER_LEN + 1).check_len().expect_err("too long");
+        assert_eq!(refused.code, ProblemCode::HeaderTooLong);
     }
 }

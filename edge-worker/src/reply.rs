@@ -12,6 +12,10 @@ const EXPOSED: &str =
 /// How long a store that failed is left alone, in seconds.
 const RETRY_AFTER_S: &str = "1";
 
+/// What a page could do with an answer that is text: nothing, and not inside another page.
+pub(crate) const POLICY: (&str, &str) =
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'");
+
 /// Which bytes of a stored object an answer carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -79,6 +83,7 @@ impl Reply {
     pub fn problem(problem: Problem, head: bool) -> Self {
         let mut reply = Self::new(problem.code.status())
             .with_header("content-type", "application/problem+json")
+            .with_header(POLICY.0, POLICY.1)
             .with_header("cache-control", "no-store");
         if problem.code == ProblemCode::StoreUnavailable {
             reply = reply.with_header("retry-after", RETRY_AFTER_S);

@@ -14,6 +14,16 @@ pub enum Service {
     Health,
     /// Is the store there as well?
     Ready,
+    /// Which edges serve the dataset?
+    Sources {
+        /// The dataset.
+        dataset: Name,
+    },
+    /// An object of the dataset was found damaged.
+    Report {
+        /// The dataset.
+        dataset: Name,
+    },
     /// Who moved the dataset's pointers? For its publishers.
     Trail {
         /// The dataset.
@@ -35,8 +45,11 @@ pub(crate) fn of_edge(path: &str) -> Option<(Service, &'static str)> {
 type OfDataset = fn(Name) -> Service;
 
 /// The services of a data set, by what follows `/v1/{dataset}/`, and the methods of each.
-const OF_DATASET: &[(&str, OfDataset, &str)] =
-    &[("trail", |dataset| Service::Trail { dataset }, READ)];
+const OF_DATASET: &[(&str, OfDataset, &str)] = &[
+    ("trail", |dataset| Service::Trail { dataset }, READ),
+    ("sources", |dataset| Service::Sources { dataset }, READ),
+    ("report", |dataset| Service::Report { dataset }, "POST, OPTIONS"),
+];
 
 /// The service behind a path of a data set, with its methods.
 pub(crate) fn of_dataset(dataset: &Name, rest: &str) -> Option<(Service, &'static str)> {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::auth::PublishKeys;
-use crate::reply::Reply;
+use crate::reply::{POLICY, Reply};
 
 /// `/healthz`: the Worker runs.
 pub fn health(head: bool) -> Reply {
@@ -29,6 +29,7 @@ pub fn ready(store: Result<u64, String>, keys: &PublishKeys, head: bool) -> Repl
 pub(crate) fn json_reply(status: u16, body: &serde_json::Value, head: bool) -> Reply {
     Reply::new(status)
         .with_header("content-type", "application/json")
+        .with_header(POLICY.0, POLICY.1)
         .with_header("cache-control", "no-store")
         .with_bytes(body.to_string().into_bytes(), head)
 }

@@ -4,6 +4,8 @@
 //! holds a body to its declared length, the rules for objects and tiles. Out of scope: moves of a
 //! pointer (`pointer`).
 
+use std::time::Duration;
+
 use packice_core::hash;
 use packice_core::trust::tiles::{TileKind, TileRef, parse_entries, parse_hashes};
 use packice_core::types::WireName;
@@ -13,6 +15,15 @@ use crate::limits::{MAX_STORED_LEN, max_body_len};
 use crate::problem::{Problem, ProblemCode};
 use crate::reply::Reply;
 use crate::resource::{Freshness, Resource, is_settled};
+
+/// What any body may take, in milliseconds.
+const BODY_MS: u64 = 30_000;
+/// What the slowest line brings, in bytes for each millisecond.
+const SLOWEST_BYTES_A_MS: u64 = 16;
+/// How long a body may pause.
+const STALL: Duration = Duration::from_secs(10);
+/// How long the rest of a refused body is read.
+pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// Checks what the headers of an upload say of its body, once it is known who sends it; gives the
 /// body's length.
@@ -38,6 +49,23 @@ pub fn admit(resource: &Resource, headers: &RequestHeaders) -> Result<usize, Pro
             Err(Problem::new(ProblemCode::BadRequest, detail))
         }
     }
+}
+
+/// How long the next bytes of a body may take to come, after it took so long already. The whole
+/// may take half a minute, and a second more for each 16 KiB: a slow line is enough, one that
+/// holds a connection open for its own sake is not.
+pub fn patience(len: usize, took_ms: u64) -> Result<Duration, Problem> {
+    let allowed_ms = BODY_MS + (len as u64 / SLOWEST_BYTES_A_MS);
+    match allowed_ms.checked_sub(took_ms) {
+        Some(left_ms) if left_ms > 0 => Ok(STALL.min(Duration::from_millis(left_ms))),
+        Some(_) | None => Err(too_slow()),
+    }
+}
+
+/// The refusal of a body that comes too slowly.
+pub fn too_slow() -> Problem {
+    let detail = "the body comes too slowly: 16 KiB a second, without a pause of 10 s, is needed";
+    Problem::new(ProblemCode::RequestTimeout, detail)
 }
 
 /// Whether to read a body to its end although the request is refused. A client of HTTP/1.1 that
@@ -205,6 +233,15 @@ mod tests {
         ] {
             assert_eq!(status(&headers(length)), expected, "{length:?}");
         }
+    }
+
+    #[test]
+    fn a_body_may_pause_for_a_while_and_take_longer_when_it_is_longer() {
+        assert_eq!(patience(10, 0), Ok(STALL));
+        assert_eq!(patience(10, BODY_MS - 3_000), Ok(Duration::from_secs(3)));
+        assert_eq!(patience(10, BODY_MS).map_err(|p| p.code), Err(ProblemCode::RequestTimeout));
+        assert_eq!(patience(8 << 20, BODY_MS), Ok(STALL));
+        assert!(patience(8 << 20, BODY_MS + (8 << 20) / 16).is_err());
     }
 
     #[test]

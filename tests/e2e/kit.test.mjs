@@ -14,6 +14,7 @@ import { startBrowser } from '../harness/browser.mjs';
 import { records } from '../harness/client.mjs';
 import { freePort, startEdge } from '../harness/edge.mjs';
 import { NPM, makeProject } from '../harness/project.mjs';
+import { publishKey } from '../harness/signer.mjs';
 import { startStatic } from '../harness/static.mjs';
 import { BUNDLERS } from '../kit/bundlers.mjs';
 import { ROOT, makeConsumer } from '../kit/consumer.mjs';
@@ -143,7 +144,6 @@ async function nodes() {
 
 const SERVER = `
 import { open, PackiceError } from 'packice';
-import { publishKey } from '../harness/signer.mjs';
 const { options, keys } = JSON.parse(process.env.ASKED);
 const text = new TextDecoder();
 const lists = await open(options);

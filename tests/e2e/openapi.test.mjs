@@ -19,6 +19,8 @@ const STABLE = '/v1/alpha/bootstrap/stable';
 const CHECKPOINT = '/v1/alpha/checkpoint';
 const ROOT = '/v1/alpha/trust-root/1';
 const TRAIL = '/v1/alpha/trail';
+const SOURCES = '/v1/alpha/sources';
+const REPORT = '/v1/alpha/report';
 
 const read = (path) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
 const api = await loadApi();
@@ -126,6 +128,15 @@ test('the trail is for the publishers of the dataset', async () => {
   }
 });
 
+test('the sources are listed, and damage is reported', async () => {
+  for (const method of ['GET', 'HEAD']) assert.equal((await call(method, SOURCES)).status, 200);
+  const named = `${REPORT}?object=${OBJECT.slice('/v1/alpha/'.length)}`;
+  assert.equal((await call('POST', named)).status, 202);
+  for (const path of [REPORT, named.slice(0, -1), `${REPORT}?object=bundle/${'0'.repeat(64)}`]) {
+    assert.equal((await call('POST', path)).status, 404, path);
+  }
+});
+
 test('what is there is read', async () => {
   for (const path of READS) {
     for (const method of ['GET', 'HEAD']) {
@@ -141,7 +152,8 @@ test('what is there is read', async () => {
 });
 
 /** A path of each of the document's, with the parameters that the release has. */
-const PATHS = ['/healthz', '/readyz', CHECKPOINT, STABLE, TRAIL, OBJECT, TILE, ROOT];
+const PATHS = ['/healthz', '/readyz', CHECKPOINT, STABLE, TRAIL, SOURCES, REPORT, OBJECT, TILE,
+  ROOT];
 
 test('each path has the methods that are listed, and no other', async () => {
   assert.equal(PATHS.length, api.methods().length);
@@ -170,6 +182,8 @@ test('an edge whose store does not answer says so on every path', async () => {
       const reply = await storeless.call('PUT', path, { body: content, headers, by: KEY });
       assert.equal(reply.status, 503, path);
     }
+    const named = `${REPORT}?object=bundle/${'0'.repeat(64)}`;
+    assert.equal((await storeless.call('POST', named)).status, 503);
     assert.equal((await storeless.call('GET', '/healthz')).status, 200);
     for (const which of storeless.seen) seen.add(which);
     await storeless.close();
@@ -201,7 +215,7 @@ test('the worker reads no path that the document lacks', async () => {
   }
   const types = await read('core/src/types.rs');
   const arms = /impl ObjectKind[\s\S]*?fn as_str[\s\S]*?\{([\s\S]*?)\n {4}\}/.exec(types)[1];
-  const names = [...arms.matchAll(/"(\w+)"/g)].map(([, name]) => name);
+  const names = [...arms.matchAll(/"([\w-]+)"/g)].map(([, name]) => name);
   assert.deepEqual(names.sort(), kinds.toSorted());
 });
 

@@ -22,7 +22,7 @@ import { publishKey } from '../harness/signer.mjs';
 
 const HARNESS = join(import.meta.dirname, '../harness');
 const DATASET = 'story';
-const KEY = publishKey('a publish key that gets stolen, too');
+const SIGNER = publishKey('a publish key that gets stolen, too');
 const PASSPHRASE = 'a passphrase of the offline root';
 const LIST = records(300, 60);
 const KEY = LIST[7][0];
@@ -39,7 +39,7 @@ const witnesses = [];
 
 /** Runs the program with nothing of this machine's settings; `code` is its exit code. */
 function packice(args, { cwd = dir, env = {} } = {}) {
-  const given = { PATH: process.env.PATH, HOME: cwd, PACKICE_PUBLISH_KEY: KEY.seed, ...env };
+  const given = { PATH: process.env.PATH, HOME: cwd, PACKICE_PUBLISH_KEY: SIGNER.seed, ...env };
   return new Promise((done) => {
     const options = { cwd, env: given, maxBuffer: 1 << 26, timeout: 60_000 };
     execFile(PACKICE, args, options, (error, stdout, stderr) => {
@@ -141,7 +141,7 @@ const checkpoint = async () => (await now('checkpoint')).bytes.toString();
 async function move(bytes, etag) {
   const path = `/v1/${DATASET}/bootstrap/stable`;
   const given = { method: 'PUT', authority: edge.host, path, body: bytes };
-  const headers = KEY.headers({ ...given, headers: { 'if-match': etag } });
+  const headers = SIGNER.headers({ ...given, headers: { 'if-match': etag } });
   const response = await fetch(`${edge.url}${path}`, { method: 'PUT', headers, body: bytes });
   const { status } = response;
   const body = Buffer.from(await response.arrayBuffer());
@@ -214,7 +214,7 @@ before(async () => {
   for (const name of ['w1', 'w2', 'w3']) witnesses.push(new Witness(name, await freePort()));
   closers.push(() => Promise.all(witnesses.map((witness) => witness.stop())));
   const list = witnesses.map(({ name, url }) => `${name}=${url}`).join(',');
-  edge = await startEdge({ publishKeys: KEY.entry(), bindings: { WITNESSES: list } });
+  edge = await startEdge({ publishKeys: SIGNER.entry(), bindings: { WITNESSES: list } });
   closers.push(() => edge.close());
   site = await startStatic({
     mounts: { '/packice/': NPM, '/harness/': HARNESS },

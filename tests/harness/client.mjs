@@ -4,6 +4,7 @@
 import { startBrowser } from './browser.mjs';
 import { startEdge } from './edge.mjs';
 import { makeProject, NPM } from './project.mjs';
+import { publishKey } from './signer.mjs';
 import { startStatic } from './static.mjs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -46,7 +47,6 @@ const PAGE = `<!doctype html><title>test</title>
 /** A service worker that opens a data set, syncs it, and answers with one lookup. */
 const SERVICE_WORKER = `
 import { open } from '/packice/in-place.js';
-import { publishKey } from './signer.mjs';
 self.onmessage = async ({ data, source }) => {
   try {
     const dataset = await open(data.options);

@@ -43,6 +43,7 @@ export function freePort(host = '127.0.0.1') {
  * - `persist`: folder that keeps R2 between runs; a temporary one, removed by `close`, if absent.
  * - `colo`: the data centre that `request.cf.colo` names.
  * - `port`: 0 takes a free one.
+ * - `limits`: the rate limits that are bound, as `{ LIMIT_READS: requests }` a minute; none else.
  * - `r2Buckets`: the bindings of its stores; none for an edge whose store does not answer.
  */
 export async function startEdge({
@@ -53,6 +54,7 @@ export async function startEdge({
   port = 0,
   bindings = {},
   r2Buckets = ['OBJECTS'],
+  limits = {},
   verbose = false,
 } = {}) {
   if (!existsSync(join(BUILD, 'index.js'))) {
@@ -78,6 +80,9 @@ export async function startEdge({
         ],
         compatibilityDate: await compatibilityDate(),
         r2Buckets,
+        ratelimits: Object.fromEntries(Object.entries(limits).map(([name, limit]) => {
+          return [name, { simple: { limit, period: 60 } }];
+        })),
         durableObjects: {
           POINTER: { className: 'Pointer', useSQLite: true },
         },

@@ -6,9 +6,11 @@ use packice_core::types::{Name, hex};
 use worker::{Date, Request};
 
 use crate::auth::{self, Credentials, PublishKeys};
-use crate::headers::RequestHeaders;
+use crate::headers::{self, RequestHeaders};
 use crate::problem::Problem;
+use crate::rate::Counted;
 use crate::shell::durable::pointer;
+use crate::shell::rate;
 use crate::shell::serve::Edge;
 
 /// The variable that lists who may publish.
@@ -37,6 +39,7 @@ impl Edge {
         headers: &RequestHeaders,
         request: &Request,
     ) -> Result<Authentic, Problem> {
+        rate::count_address(&self.env, Counted::Writes, request).await?;
         let authentic = self.authenticate(dataset, headers, request)?;
         self.let_in(dataset, &authentic, 0).await?;
         Ok(authentic)
@@ -51,6 +54,7 @@ impl Edge {
         request: &Request,
     ) -> Result<Authentic, Problem> {
         let content_digest = request.headers().get("content-digest").ok().flatten();
+        headers::check_len("content-digest", content_digest.as_deref())?;
         let signer = self.signer(dataset, headers, request, content_digest.as_deref())?;
         if request.inner().method() == "PUT" {
             auth::check_covers_body(content_digest.as_deref())?;
@@ -65,6 +69,7 @@ impl Edge {
         authentic: &Authentic,
         bytes: u64,
     ) -> Result<(), Problem> {
+        rate::count(&self.env, Counted::Keys, &authentic.who).await?;
         pointer::admit(&self.env, dataset, &authentic.signer, bytes).await
     }
 

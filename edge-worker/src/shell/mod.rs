@@ -2,13 +2,16 @@
 //! into plain data, replies into responses.
 
 mod admit;
+mod ask;
 pub(crate) mod cache;
 mod cron;
 pub(crate) mod durable;
 pub(crate) mod moves;
 pub(crate) mod publish;
+mod rate;
 pub(crate) mod serve;
 mod services;
+mod sources;
 pub(crate) mod store;
 
 use worker::{Context, Env, Headers, Request, Response, ResponseBody, console_error, event};

@@ -2,20 +2,23 @@
 //! A body is whole and checked before a byte of it is visible, and every write is conditional.
 
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use packice_core::trust::tiles::TileRef;
 use packice_core::types::Name;
-use worker::{Request, console_error};
+use worker::{Date, Delay, Request, console_error};
 
 use crate::auth;
 use crate::headers::RequestHeaders;
 use crate::log;
 use crate::pointer::{Precondition, Swap};
 use crate::problem::{Problem, ProblemCode};
+use crate::rate::Counted;
 use crate::reply::Reply;
 use crate::resource::Resource;
 use crate::shell::cache;
 use crate::shell::durable::pointer;
 use crate::shell::moves::{newest_pointer, trust_roots};
+use crate::shell::rate;
 use crate::shell::serve::Edge;
 use crate::shell::store::Store;
 use crate::upload::{self, Collector, TileWrite};
@@ -31,6 +34,7 @@ impl Edge {
     ) -> Result<Reply, Problem> {
         // Who may not publish learns nothing else.
         let dataset = resource.dataset();
+        rate::count_address(&self.env, Counted::Writes, request).await?;
         let publisher = self.authenticate(dataset, headers, request)?;
         let length = upload::admit(resource, headers)?;
         let store = self.store()?;
@@ -194,8 +198,16 @@ async fn receive(
             Problem::new(ProblemCode::BadRequest, format!("the body broke off: {error}"))
         };
         let mut stream = request.stream().map_err(aborted)?;
-        while let Some(chunk) = stream.next().await {
-            collector.push(&chunk.map_err(aborted)?)?;
+        let began_ms = Date::now().as_millis();
+        loop {
+            let took_ms = Date::now().as_millis().saturating_sub(began_ms);
+            let patience = upload::patience(length, took_ms)?;
+            let next = select(stream.next(), Delay::from(patience)).await;
+            match next {
+                Either::Left((Some(chunk), _)) => collector.push(&chunk.map_err(aborted)?)?,
+                Either::Left((None, _)) => break,
+                Either::Right(_) => return Err(upload::too_slow()),
+            }
         }
     }
     let body = collector.finish()?;
@@ -209,5 +221,6 @@ pub(crate) async fn drain(request: &mut Request) {
         return;
     }
     let Ok(mut stream) = request.stream() else { return };
-    while let Some(Ok(_)) = stream.next().await {}
+    let rest = Box::pin(async { while let Some(Ok(_)) = stream.next().await {} });
+    select(rest, Delay::from(upload::DRAIN)).await;
 }

@@ -5,12 +5,14 @@ use worker::{Date, Env, Request, ResponseBody};
 
 use crate::headers::RequestHeaders;
 use crate::problem::{Problem, ProblemCode};
+use crate::rate::Counted;
 use crate::reply::{Extent, Reply};
 use crate::resource::Resource;
 use crate::respond::{self, Fetch, ObjectMeta, ReadPlan};
 use crate::route::Route;
 use crate::shell::cache;
 use crate::shell::publish;
+use crate::shell::rate;
 use crate::shell::store::{self, Found, Store, StoreError};
 use crate::upload;
 use crate::verify;
@@ -61,11 +63,15 @@ impl Edge {
         request: &mut Request,
     ) -> Answer {
         let head = request.inner().method() == "HEAD";
+        let route = match headers.check_len() {
+            Ok(()) => route,
+            Err(problem) => Route::Reject { problem },
+        };
         let answer = match route {
             Route::Service { service, head } => self.serve(service, head, headers, request).await,
             Route::Options { allow } => Ok(Reply::preflight(allow).into()),
             Route::Reject { problem } => Err(problem),
-            Route::Read { resource, head } => self.read(&resource, head, headers).await,
+            Route::Read { resource, head } => self.read(&resource, head, headers, request).await,
             Route::Write { resource } => {
                 self.write(&resource, headers, request).await.map(Answer::from)
             }
@@ -91,11 +97,13 @@ impl Edge {
         resource: &Resource,
         head: bool,
         headers: &RequestHeaders,
+        request: &Request,
     ) -> Result<Answer, Problem> {
         let plan = respond::plan(resource, head, headers);
         if let Some(answer) = self.read_cache(resource, plan, headers).await {
             return Ok(answer);
         }
+        rate::count_address(&self.env, Counted::Reads, request).await?;
         let store = self.store()?;
         let read_at_ms = Date::now().as_millis();
         // The size first: a tile that is read after a checkpoint covered it is the final one.

@@ -5,10 +5,13 @@ use worker::{Date, Request};
 
 use crate::headers::RequestHeaders;
 use crate::problem::{Problem, ProblemCode};
+use crate::rate::Counted;
 use crate::reply::Reply;
 use crate::service::Service;
 use crate::shell::admit::query;
+use crate::shell::cron::scrub;
 use crate::shell::durable::pointer;
+use crate::shell::rate;
 use crate::shell::serve::{Answer, Edge};
 use crate::{status, trail};
 
@@ -24,6 +27,18 @@ impl Edge {
         match service {
             Service::Health => Ok(status::health(head).into()),
             Service::Ready => Ok(self.ready(head).await.into()),
+            Service::Sources { dataset: _ } => Ok(self.sources(request, head).await.into()),
+            Service::Report { dataset } => {
+                rate::count_address(&self.env, Counted::Writes, request).await?;
+                let url = request.inner().url();
+                match scrub::report(&self.env, self.store()?, &dataset, query(&url)).await? {
+                    true => Ok(Reply::new(202).with_header("cache-control", "no-store").into()),
+                    false => {
+                        let detail = "name an object that is here: ?object={kind}/{name}";
+                        Err(Problem::new(ProblemCode::NotFound, detail))
+                    }
+                }
+            }
             Service::Trail { dataset } => {
                 self.admit(&dataset, headers, request).await?;
                 let url = request.inner().url();

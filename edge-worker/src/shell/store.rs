@@ -152,6 +152,25 @@ impl Store {
         Ok(object.map(|object| object.etag()))
     }
 
+    /// Removes an object; one that is not there is removed already.
+    pub(crate) async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        self.bucket.delete(key).await.map_err(|error| failed("delete", key, error))
+    }
+
+    /// The keys after one, in order, at most so many.
+    pub(crate) async fn keys_after(
+        &self,
+        after: &str,
+        most: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut list = self.bucket.list().limit(most);
+        if !after.is_empty() {
+            list = list.start_after(after);
+        }
+        let page = list.execute().await.map_err(|error| failed("list", after, error))?;
+        Ok(page.objects().iter().map(Object::key).collect())
+    }
+
     /// The datasets that the store holds anything of.
     pub(crate) async fn datasets(&self) -> Result<Vec<Name>, StoreError> {
         let mut datasets = Vec::new();

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::join_all;
 use packice_core::trust::tiles::TileRef;
 use packice_core::trust::witness::MAX_ANSWER_LEN;
 use packice_core::types::Name;
-use worker::{AbortController, Delay, Env, Fetch, Method, Request, RequestInit, console_error};
+use worker::{Env, Method, RequestInit, console_error};
 
 use crate::headers::RequestHeaders;
 use crate::log;
@@ -16,6 +15,7 @@ use crate::pointer;
 use crate::problem::{Problem, ProblemCode};
 use crate::refresh::{Ask, Next, Refresh, WitnessUrls};
 use crate::resource::{Resource, bootstrap_prefix};
+use crate::shell::ask;
 use crate::shell::durable::pointer::request_move;
 use crate::shell::moves::{stored_pointers, trust_roots};
 use crate::shell::store::Store;
@@ -138,34 +138,11 @@ async fn read_tiles(
     Ok(read)
 }
 
-/// Status and body, in bounded time and length.
 async fn post(url: &str, body: Vec<u8>) -> worker::Result<(u16, Vec<u8>)> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post);
     init.with_body(Some(worker::js_sys::Uint8Array::from(body.as_slice()).into()));
-    let request = Request::new_with_init(url, &init)?;
-    let abort = AbortController::default();
-    let signal = abort.signal();
-    let fetch = Fetch::Request(request);
-    let answer = Box::pin(async {
-        let mut response = fetch.send_with_signal(&signal).await?;
-        let (status, mut body) = (response.status_code(), Vec::new());
-        let mut stream = response.stream()?;
-        while let Some(chunk) = stream.next().await {
-            body.extend_from_slice(&chunk?);
-            if body.len() > MAX_ANSWER_LEN {
-                return Err(worker::Error::from("its answer is too long"));
-            }
-        }
-        Ok((status, body))
-    });
-    match select(answer, Delay::from(PATIENCE)).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(_) => {
-            abort.abort();
-            Err(worker::Error::from("it does not answer in time"))
-        }
-    }
+    ask::ask(url, &init, PATIENCE, MAX_ANSWER_LEN).await
 }
 
 fn say(dataset: &Name, what: &str, why: &str) {

@@ -11,6 +11,7 @@ use crate::log;
 use crate::pointer::Swap;
 use crate::problem::{Problem, ProblemCode};
 use crate::quota::Quota;
+use crate::scrub::MAX_REPORTS;
 use crate::trail::{KEPT_ROWS, Outcome, PAGE_ROWS, Row};
 
 const TABLES: &str = "
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS promise (
 CREATE TABLE IF NOT EXISTS tile (
     path TEXT NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (path, part)
 );
+CREATE TABLE IF NOT EXISTS report (object TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trail (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, who TEXT NOT NULL,
     channel TEXT NOT NULL, bootstrap TEXT NOT NULL, mark TEXT NOT NULL, outcome TEXT NOT NULL,
@@ -229,6 +231,21 @@ impl Ledger {
             reason: text(&row, 7),
         };
         Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// Remembers an object that was reported, as long as few are.
+    pub(super) fn report(&self, object: &str) -> Result<(), Problem> {
+        let rows = self.rows_of("SELECT COUNT(*) FROM report", Vec::new())?;
+        if rows.first().map_or(0, |row| integer(row, 0)) < MAX_REPORTS {
+            self.rows_of("INSERT OR IGNORE INTO report VALUES (?)", vec![object.into()])?;
+        }
+        Ok(())
+    }
+
+    /// The objects that were reported, which are forgotten.
+    pub(super) fn take_reports(&self) -> Result<Vec<String>, Problem> {
+        let rows = self.rows_of("DELETE FROM report RETURNING object", Vec::new())?;
+        Ok(rows.iter().map(|row| text(row, 0)).collect())
     }
 
     fn rows_of(&self, query: &str, values: Values) -> Result<Vec<Values>, Problem> {

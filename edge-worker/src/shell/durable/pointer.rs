@@ -111,6 +111,13 @@ impl Pointer {
                 let after = after.parse().unwrap_or(0);
                 Ok(trail::page(&self.ledger()?.rows(after)?, after))
             }
+            (Some("report"), Some(kind), Some(name)) => {
+                self.ledger()?.report(&format!("object={kind}/{name}"))?;
+                Ok(json!({}))
+            }
+            (Some("reports"), None, None) => {
+                Ok(json!({ "reports": self.ledger()?.take_reports()? }))
+            }
             (Some("move"), Some(dataset), Some(channel)) => {
                 let name = |text: &str| Name::new(text).map_err(|error| internal(&error));
                 let header = |name: &str| request.headers().get(name).ok().flatten();
@@ -318,6 +325,19 @@ pub(crate) async fn admit(
 /// A page of the dataset's trail.
 pub(crate) async fn rows(env: &Env, dataset: &Name, after: u64) -> Result<Value, Problem> {
     ask(env, dataset, &format!("trail/{after}"), &Headers::new(), None).await
+}
+
+/// Remembers an object that was reported, as `object={kind}/{name}`.
+pub(crate) async fn report(env: &Env, dataset: &Name, object: &str) -> Result<(), Problem> {
+    let path = format!("report/{}", object.trim_start_matches("object="));
+    ask(env, dataset, &path, &Headers::new(), None).await.map(drop)
+}
+
+/// The objects that were reported since the last call.
+pub(crate) async fn take_reports(env: &Env, dataset: &Name) -> Result<Vec<String>, Problem> {
+    let said = ask(env, dataset, "reports", &Headers::new(), None).await?;
+    let reports = said["reports"].as_array().into_iter().flatten();
+    Ok(reports.filter_map(|report| Some(report.as_str()?.to_owned())).collect())
 }
 
 /// Asks for a move.
