@@ -1,5 +1,6 @@
 //! The Packice publisher and native light client: everything that the `packice` binary does.
 
+pub mod apply;
 pub mod build;
 pub mod cli;
 pub mod client;

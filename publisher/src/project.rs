@@ -70,6 +70,11 @@ impl Project {
         self.dir.join("history")
     }
 
+    /// Where the logs of applied operations stand.
+    pub fn operations_dir(&self) -> PathBuf {
+        self.dir.join("operations")
+    }
+
     /// For files that are gone after the command.
     pub fn temporary_dir(&self) -> PathBuf {
         self.dir.join("tmp")

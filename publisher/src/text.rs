@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use packice_core::trust::freshness::Freshness;
+use serde_json::{Value, json};
 
 /// Reads `16 KiB`, `1 MiB`, `4096` or `64KB` as bytes; units are binary, `KB` means `KiB`.
 pub fn parse_size(text: &str) -> Option<u64> {
@@ -18,6 +19,24 @@ pub fn parse_size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(factor)
+}
+
+/// Bytes of hexadecimal digits, after `0x` or not.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let bytes: Option<Vec<u8>> =
+        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+    bytes.filter(|_| rest.is_empty())
+}
+
+/// Bytes as a JSON field: text under `name`, or hexadecimal under `name_hex`.
+pub fn put_bytes(object: &mut Value, name: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object[name] = json!(text),
+        Err(_) => object[format!("{name}_hex")] = json!(packice_core::types::hex(bytes)),
+    }
 }
 
 /// Bytes as base64.

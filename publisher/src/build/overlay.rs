@@ -35,6 +35,13 @@ impl OverlayPages {
         Ok(Self { objects: objects.clone(), directory: LayerDirectory::parse(&bytes)? })
     }
 
+    /// The page of a number.
+    pub fn page(&self, number: usize) -> Result<LayerPage> {
+        let missing = || Failure::internal("an overlay has fewer pages");
+        let page = self.directory.pages.get(number).ok_or_else(missing)?;
+        Ok(LayerPage::parse(page_plain(&self.wire(page)?, page.plain_len)?)?)
+    }
+
     fn wire(&self, page: &LayerPageRef) -> Result<Vec<u8>> {
         self.objects.read(ObjectKind::LayerPage, &page.object.name)
     }
@@ -87,11 +94,13 @@ impl<'a> OverlayStream<'a> {
 
     fn fill(&mut self) -> Result<()> {
         while self.entries.is_empty() {
-            let Some(page) = self.pages.directory.pages.get(self.next_page) else { break };
+            if self.next_page == self.pages.directory.pages.len() {
+                break;
+            }
+            let page = self.pages.page(self.next_page)?;
             self.next_page += 1;
-            let plain = page_plain(&self.pages.wire(page)?, page.plain_len)?;
             let entries = &mut self.entries;
-            LayerPage::parse(plain)?.visit_from(&[], &mut |key, change| {
+            page.visit_from(&[], &mut |key, change| {
                 entries.push((key.to_vec(), change));
                 true
             });

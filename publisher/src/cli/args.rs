@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use super::change_args::{ApplyArgs, PruneArgs, RollbackArgs};
 pub use super::trust_args::{
     KeysArgs, LogArgs, PassphraseArgs, PromoteArgs, RootArgs, SignArgs, VerifyProofArgs,
     WithdrawArgs, WitnessArgs,
@@ -45,6 +46,12 @@ pub enum Verb {
     Init(InitArgs),
     /// Build an unsigned candidate from the inputs
     Build(BuildArgs),
+    /// Build from changes instead of inputs: put, delete and patch by key
+    Apply(ApplyArgs),
+    /// Return to the content of an older version, as a new one with a delta to it
+    Rollback(RollbackArgs),
+    /// Remove builds that later ones and deltas do not need
+    Prune(PruneArgs),
     /// Show what a build, an edge or any Packice file holds
     Inspect(InspectArgs),
     /// Compare the records of two builds by their trees
@@ -228,6 +235,8 @@ Examples:
   packice publish --prepare release.json      upload and rehearse here; then, on other machines:
   packice sign release.json --key alice.key
   packice publish --finish release.json       ask the witnesses, move the pointers
+  packice publish --stage                     onto the channel 'staging'; then:
+  packice promote --from staging
 
 It uploads only what the edge lacks, so a publish that broke off goes on where it was. Nothing is
 signed before the real client restored the candidate from the edge.")]
@@ -245,6 +254,10 @@ pub struct PublishArgs {
     /// the old log will refuse it
     #[arg(long)]
     pub new_log: bool,
+    /// Put it on a staging channel, which `packice promote` lets the configured one take over
+    #[arg(long, value_name = "CHANNEL", num_args = 0..=1, default_missing_value = "staging",
+          conflicts_with = "finish")]
+    pub stage: Option<String>,
     /// Do all but sign: write a release request to be signed elsewhere
     #[arg(long, value_name = "FILE", conflicts_with = "finish")]
     pub prepare: Option<PathBuf>,

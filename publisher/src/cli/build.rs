@@ -1,11 +1,12 @@
 //! `packice build`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use packice_core::types::WireName;
 use serde_json::json;
 
 use super::args::{BuildArgs, Cli};
+use crate::build::report::Report;
 use crate::build::supply::Inputs;
 use crate::build::{self, Options, Parent};
 use crate::config::Config;
@@ -19,12 +20,23 @@ pub(super) fn run(cli: &Cli, args: &BuildArgs, ui: Ui) -> Result<()> {
     let config = Config::load(&cli.config)?;
     let memory = sort_memory(&args.memory)?;
     let threads = threads(args.threads);
-    let (version, parent) = place(&config, args, ui)?;
+    let edge = match args.after_edge {
+        true => Some(config.edge(args.edge.as_deref())?),
+        false => None,
+    };
+    let wanted = Wanted { version: args.version, edge: edge.as_deref() };
+    let (version, parent) = place(&config, &wanted, ui)?;
     let options = Options { version, parent, new_base: args.new_base, memory, threads };
     let spill_dir = Project::new(config.work_dir()).temporary_dir();
     let begun = Instant::now();
     let report = build::build(&config, &options, &Inputs { memory, spill_dir, ui }, ui)?;
-    let elapsed = begun.elapsed();
+    show(&config, &report, begun.elapsed(), ui);
+    Ok(())
+}
+
+/// What a build is told as.
+pub(super) fn show(config: &Config, report: &Report, elapsed: Duration, ui: Ui) {
+    let version = report.version;
     let dir = Project::new(config.work_dir()).build_dir(version);
     let mut text = String::new();
     for collection in &report.collections {
@@ -36,6 +48,22 @@ pub(super) fn run(cli: &Cli, args: &BuildArgs, ui: Ui) -> Result<()> {
             show_size(collection.wire_bytes),
             show_count(collection.bundles),
         ));
+        if let Some(overlay) = collection.overlay {
+            text.push_str(&format!(
+                "  on the base of version {}, {} over it\n",
+                collection.base_version,
+                show_size(overlay.wire_bytes),
+            ));
+        }
+        if let Some(delta) = collection.deltas.last() {
+            text.push_str(&format!(
+                "  {} deltas; from version {}: {} records in {}\n",
+                collection.deltas.len(),
+                delta.from_version,
+                show_count(delta.operations),
+                show_size(delta.wire_bytes),
+            ));
+        }
     }
     text.push_str(&format!(
         "version {version} of {} in {}: {}\nnext: packice inspect, packice publish",
@@ -49,7 +77,6 @@ pub(super) fn run(cli: &Cli, args: &BuildArgs, ui: Ui) -> Result<()> {
         "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
     });
     ui.result(&text, &json);
-    Ok(())
 }
 
 /// The value of `--memory`.
@@ -66,16 +93,23 @@ pub(super) fn threads(given: Option<usize>) -> usize {
     given.unwrap_or(cores).clamp(1, 256)
 }
 
+/// Which version to build.
+pub(super) struct Wanted<'a> {
+    /// Its number; the next one where left out.
+    pub(super) version: Option<u64>,
+    /// The URL of the edge to ask, where one is to be asked.
+    pub(super) edge: Option<&'a str>,
+}
+
 /// The version to build and the one before it.
-fn place(config: &Config, args: &BuildArgs, ui: Ui) -> Result<(u64, Option<Parent>)> {
-    if args.after_edge {
-        let (newest, parent) = read_parent(config, &config.edge(args.edge.as_deref())?, ui)?;
+pub(super) fn place(config: &Config, wanted: &Wanted<'_>, ui: Ui) -> Result<(u64, Option<Parent>)> {
+    if let Some(url) = wanted.edge {
+        let (newest, parent) = read_parent(config, url, ui)?;
         return Ok((newest + 1, parent));
     }
-    let project = Project::new(config.work_dir());
-    let channels = project.state()?.channels;
+    let channels = Project::new(config.work_dir()).state()?.channels;
     let newest = channels.values().map(|channel| channel.version).max().unwrap_or(0);
-    let version = args.version.unwrap_or(newest + 1);
+    let version = wanted.version.unwrap_or(newest + 1);
     if version == 0 {
         return Err(Failure::usage("versions are numbered from 1"));
     }

@@ -7,12 +7,11 @@ use packice_core::tree::diff::{Change, Diff};
 use serde_json::{Value, json};
 
 use super::args::{Cli, DiffArgs};
-use super::session::put_bytes;
 use crate::build::blocks::BuildTree;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::project::{Build, Project};
-use crate::text::{show_bytes, show_count};
+use crate::text::{put_bytes, show_bytes, show_count};
 use crate::ui::Ui;
 
 /// How many records of a collection differ.
@@ -121,7 +120,7 @@ fn compare(old: &Build, new: &Build, name: &str, hear: &mut dyn FnMut(&Change)) 
 }
 
 fn open(build: &Build, collection: &Collection) -> Result<(TreeInfo, Option<BuildTree>)> {
-    Ok((collection.tree, Some(BuildTree::open(&build.objects, &collection.base)?)))
+    Ok((collection.tree, Some(BuildTree::open_version(&build.objects, collection)?)))
 }
 
 /// The tree of a collection that a build does not have.

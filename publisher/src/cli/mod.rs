@@ -1,7 +1,9 @@
 //! The verbs: each reads its options, calls the library, and shows the result.
 
+mod apply;
 pub mod args;
 mod build;
+pub mod change_args;
 mod diff;
 mod export;
 mod init;
@@ -9,9 +11,11 @@ mod inspect;
 mod keys;
 mod log;
 mod proof;
+mod prune;
 mod publish;
 mod read;
 mod release;
+mod rollback;
 mod root;
 mod seed;
 mod session;
@@ -47,6 +51,9 @@ fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
     match &cli.verb {
         Verb::Init(args) => init::run(cli, args, ui),
         Verb::Build(args) => build::run(cli, args, ui),
+        Verb::Apply(args) => apply::run(cli, args, ui),
+        Verb::Rollback(args) => rollback::run(cli, args, ui),
+        Verb::Prune(args) => prune::run(cli, args, ui),
         Verb::Publish(args) => publish::run(cli, args, ui),
         Verb::Seed(args) => seed::run(cli, args, ui),
         Verb::Sync(args) => sync::run(cli, args, ui),

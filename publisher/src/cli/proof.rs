@@ -10,11 +10,11 @@ use packice_core::types::Millis;
 use serde_json::json;
 
 use super::args::{Cli, ClientArgs, GetArgs, VerifyProofArgs};
-use super::session::{Session, freshness_json, key_bytes, put_bytes};
+use super::session::{Session, freshness_json, key_bytes};
 use crate::build::objects::write_whole;
 use crate::client::host::Host;
 use crate::failure::{Failure, Result, on_file};
-use crate::text::{show_bytes, show_freshness, show_size};
+use crate::text::{put_bytes, show_bytes, show_freshness, show_size};
 use crate::ui::Ui;
 
 /// Checks a full proof with nothing but the trust root.

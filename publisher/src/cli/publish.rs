@@ -27,12 +27,25 @@ pub(super) fn run(cli: &Cli, args: &PublishArgs, ui: Ui) -> Result<()> {
         edge_url: config.edge(args.edge.as_deref())?,
         publish_key: args.publish_key.clone(),
         new_log: args.new_log,
+        stage: args.stage.as_deref().map(Name::new).transpose()?,
         passphrase: args.passphrase.source(),
     };
+    release(config, &options, args.prepare.as_deref(), ui)
+}
+
+/// Publishes a build, or writes the request to be signed.
+pub(super) fn release(
+    mut config: Config,
+    options: &Options,
+    to_sign: Option<&Path>,
+    ui: Ui,
+) -> Result<()> {
+    // A channel that others stage on shares the log.
+    config.other_channels.extend(options.stage.clone());
     let begun = Instant::now();
-    let outcome = match &args.prepare {
-        None => publish(&config, &options, ui)?,
-        Some(path) => match prepare(&config, &options, ui)? {
+    let outcome = match to_sign {
+        None => publish(&config, options, ui)?,
+        Some(path) => match prepare(&config, options, ui)? {
             Prepared::Stands(outcome) => outcome,
             Prepared::Ready { request, outcome, .. } => {
                 request.write(path)?;

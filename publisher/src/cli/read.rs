@@ -8,10 +8,11 @@ use packice_core::types::Version;
 use serde_json::json;
 
 use super::args::{Cli, GetArgs, RangeArgs};
-use super::session::{Session, damaged_json, key_bytes, put_bytes};
+use super::session::{Session, damaged_json, key_bytes};
 use crate::client::audit::read_page;
 use crate::client::unknown;
 use crate::failure::{Failure, Result};
+use crate::text::put_bytes;
 use crate::ui::Ui;
 
 pub(super) fn get(cli: &Cli, args: &GetArgs, ui: Ui) -> Result<()> {

@@ -15,6 +15,7 @@ use crate::client::store::FileStore;
 use crate::config::{Config, edge_url};
 use crate::failure::{Failure, Result};
 use crate::project::Project;
+use crate::text::from_hex;
 use crate::trust_store::{self, LoadedTrustRoot};
 
 /// Where from, under which trust, and where to.
@@ -93,22 +94,7 @@ pub(super) fn key_bytes(text: &str, is_hex: bool) -> Result<Vec<u8>> {
     if !is_hex {
         return Ok(text.as_bytes().to_vec());
     }
-    let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let bytes: Option<Vec<u8>> =
-        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
-    bytes
-        .filter(|_| rest.is_empty())
-        .ok_or_else(|| Failure::usage(format!("'{text}' is not hexadecimal")))
-}
-
-/// Bytes as a JSON field: text under `name`, or hexadecimal under `name_hex`.
-pub(super) fn put_bytes(object: &mut Value, name: &str, bytes: &[u8]) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => object[name] = json!(text),
-        Err(_) => object[format!("{name}_hex")] = json!(packice_core::types::hex(bytes)),
-    }
+    from_hex(text).ok_or_else(|| Failure::usage(format!("'{text}' is not hexadecimal")))
 }
 
 /// The rows that a client found damaged so far.

@@ -8,10 +8,16 @@ use packice_core::types::{LogHash, ObjectKind, WireName};
 
 use crate::failure::{Failure, Result};
 use crate::project::Build;
+use crate::reach::overlay_objects;
 
 /// Bytes for the manifest and the layouts: with them a cold read of one key costs one more round
 /// trip, and all of it stays below 64 KiB.
 const LAYOUT_BYTES: usize = 24 << 10;
+/// The directory of an overlay that is longer comes when it is asked for.
+const LAYER_BYTES: u64 = 8 << 10;
+/// A parent's delta that is longer comes when it is asked for: a cold client, which does not need
+/// it, fetches the bootstrap too.
+const DELTA_BYTES: u64 = 8 << 10;
 /// What checkpoint, trust roots, head state and proof may take, beside the objects.
 const SPARE_BYTES: usize = 4 << 10;
 
@@ -70,9 +76,9 @@ impl Basket {
     }
 }
 
-/// The objects of a build that a cold client needs first: the manifest, the directories, the
-/// layout pages of collections that are read before they are complete, and the bundles of
-/// priority 0.
+/// The objects of a build that a cold client needs first: the manifest, the directories, what leads
+/// from the versions before to this one where it is small, the layout pages of collections that are
+/// read before they are complete, and the bundles of priority 0.
 pub fn inlined_objects(build: &Build, room: usize) -> Result<Vec<Vec<u8>>> {
     let read = |kind, name: &WireName| build.objects.read(kind, name);
     inlined_from(&build.manifest, &build.manifest_bytes, &read, room)
@@ -95,6 +101,11 @@ pub fn inlined_from(
         directories.push(Directory::parse(&bytes)?);
         basket.take(bytes, LAYOUT_BYTES);
     }
+    for overlay in collections.iter().filter_map(|collection| collection.overlay) {
+        if overlay.directory.len <= LAYER_BYTES {
+            basket.take(read(ObjectKind::Layer, &overlay.directory.name)?, LAYOUT_BYTES);
+        }
+    }
     let mut first_pages = Vec::new();
     for (collection, directory) in collections.iter().zip(&directories) {
         if collection.priority > 0 && !collection.lazy {
@@ -114,6 +125,22 @@ pub fn inlined_from(
     for bundle in first_pages.iter().flat_map(|page| &page.bundles) {
         if bundle.wire_len() <= room as u64 {
             basket.take(read(ObjectKind::Bundle, &bundle.name)?, room);
+        }
+    }
+    let priority_0 = collections.iter().filter(|collection| collection.priority == 0);
+    for overlay in priority_0.filter_map(|collection| collection.overlay) {
+        for item in overlay_objects(&overlay, &mut |item| read(item.kind, &item.object.name))? {
+            if item.object.len <= room as u64 {
+                basket.take(read(item.kind, &item.object.name)?, room);
+            }
+        }
+    }
+    // With the parent's deltas a client that follows is up to date by the bootstrap alone.
+    for delta in collections.iter().filter_map(|collection| collection.deltas.last()) {
+        if delta.wire_len() <= DELTA_BYTES {
+            for segment in &delta.segments {
+                basket.take(read(ObjectKind::Delta, &segment.object.name)?, room);
+            }
         }
     }
     Ok(basket.objects)

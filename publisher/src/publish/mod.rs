@@ -49,6 +49,8 @@ pub struct Options {
     pub edge_url: String,
     /// The publish key: `--publish-key`; else that of the environment or of packice.toml.
     pub publish_key: Option<String>,
+    /// Put it on this channel instead of the configured one, which it was made after.
+    pub stage: Option<Name>,
     /// Begin a log where the edge has none and this machine saw one.
     pub new_log: bool,
     /// Where the passphrases of release keys come from.
@@ -151,7 +153,8 @@ fn prepare_at(desk: &Desk<'_>, options: &Options, state: &mut State) -> Result<P
         let message = format!("the build is of '{}'", build.manifest.dataset);
         return Err(Failure::usage(message).next("run `packice build` again"));
     }
-    let channel = channel_of(desk, &build);
+    let name = options.stage.as_ref().unwrap_or(&desk.config.channel);
+    let channel = channel_of(name, &build);
     let at = desk.read_head(state, options.new_log)?;
     let same_root =
         at.head().map(|head| head.trust_root_version) == Some(desk.newest_root().root.version);
@@ -204,22 +207,29 @@ fn with_finished(outcome: Outcome, finished: Finished) -> Outcome {
     Outcome { moved: true, log_size, bootstrap_bytes, witnesses, behind, ..outcome }
 }
 
-fn channel_of(desk: &Desk<'_>, build: &Build) -> Channel {
+fn channel_of(channel: &Name, build: &Build) -> Channel {
     let name = packice_core::hash::wire_name(&build.manifest_bytes);
     let manifest = ObjectRef { name, len: build.manifest_bytes.len() as u64 };
-    Channel { name: desk.config.channel.clone(), version: build.manifest.version, manifest }
+    Channel { name: channel.clone(), version: build.manifest.version, manifest }
 }
 
 /// Whether the build comes after what the edge stands at. What a new floor clears binds no more.
 fn check_place(desk: &Desk<'_>, at: &EdgeHead, build: &Build, channel: &Channel) -> Result<()> {
     let (_, reset) = desk.ground(at)?;
-    let Some(stands) = at.channel(&channel.name).filter(|_| !reset) else { return Ok(()) };
-    let (built, there) = (channel.version, stands.version);
+    if reset {
+        return Ok(());
+    }
+    let built = channel.version;
     let advice = "run `packice build --after-edge`, then publish again";
-    if built <= there {
+    if let Some(there) = at.channel(&channel.name).map(|stands| stands.version)
+        && built <= there
+    {
         let message = format!("the edge stands at version {there}; this build is {built}");
         return Err(Failure::conflict(message).next(advice));
     }
+    // A staged version is made after what it is to take the place of.
+    let Some(stands) = at.channel(&desk.config.channel) else { return Ok(()) };
+    let there = stands.version;
     if build.manifest.parent != Some(stands.manifest.name) {
         let message = format!(
             "the build of version {built} was not made after version {there}, at which the edge \

@@ -159,10 +159,25 @@ impl Sorted {
         self.runs.len()
     }
 
+    /// Reads all records in key order, those of one key in the order of their places.
+    pub fn read_all(&self) -> Result<Unsifted<'_>> {
+        Ok(Unsifted(merge::Merge::new(&self.runs, Some(&self.tail))?))
+    }
+
     /// Reads all records in key order; two records of one key are an error.
     pub fn read(&self) -> Result<Records<'_>> {
         let merge = merge::Merge::new(&self.runs, Some(&self.tail))?;
         Ok(Records { merge, last: None, unit: self.unit })
+    }
+}
+
+/// The records of one reading, a key as often as it came.
+pub struct Unsifted<'a>(merge::Merge<'a>);
+
+impl Unsifted<'_> {
+    /// The next record; `None` after the last.
+    pub fn advance(&mut self) -> Result<Option<SourceRecord>> {
+        self.0.next()
     }
 }
 

@@ -2,9 +2,12 @@
 //!
 //! It shows what the bytes say. Whether that holds is for `verify` and the client.
 
+mod deltas;
+
 use base64ct::{Base64, Encoding};
 use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::Head;
+use packice_core::format::layer::LayerDirectory;
 use packice_core::format::layout::{Directory, Page};
 use packice_core::format::manifest::Manifest;
 use packice_core::format::note::Checkpoint;
@@ -37,6 +40,9 @@ pub fn describe(bytes: &[u8]) -> Result<Described> {
         Some(b"PKF1") => describe_seed(bytes),
         Some(b"PKD1") => Ok(describe_directory(&Directory::parse(bytes)?)),
         Some(b"PKP1") => Ok(describe_page(&Page::parse(bytes)?)),
+        Some(b"PKO1") => Ok(deltas::layer(&LayerDirectory::parse(bytes)?)),
+        Some(b"PKG1") => deltas::layer_page(bytes),
+        Some(b"PKC1") => deltas::segment(bytes),
         Some([0x28, 0xb5, 0x2f, 0xfd]) => Ok(describe_zstd(bytes)),
         Some(_) | None => describe_text(bytes),
     }
@@ -124,6 +130,7 @@ fn describe_manifest(bytes: &[u8], manifest: &Manifest) -> Described {
             show_count(base.bundles),
             show_count(base.frames),
         ));
+        text.push_str(&deltas::roads_text(collection));
         collections.push(json!({
             "name": collection.name.as_str(),
             "priority": collection.priority,
@@ -146,7 +153,8 @@ fn describe_manifest(bytes: &[u8], manifest: &Manifest) -> Described {
                 "wire_bytes": dictionary.object.len,
                 "plain_bytes": dictionary.plain_len,
             })),
-            "deltas": collection.deltas.len(),
+            "overlay": deltas::overlay_json(collection),
+            "deltas": deltas::deltas_json(collection),
         }));
     }
     let json = json!({
@@ -284,6 +292,9 @@ fn kind_of(bytes: &[u8]) -> &'static str {
         Some(b"PKM1") => "manifest",
         Some(b"PKD1") => "layout directory",
         Some(b"PKP1") => "layout page",
+        Some(b"PKO1") => "layer directory",
+        Some(b"PKG1") => "layer page",
+        Some(b"PKC1") => "delta segment",
         Some([0x28, 0xb5, 0x2f, 0xfd]) => "bundle",
         Some(_) | None => "unknown object",
     }
