@@ -136,6 +136,28 @@ fn every_delta_of_a_star_leads_to_the_root_and_an_overlay_reads_as_the_version()
             );
         }
     }
+    // What differs is found through the overlays too, by the trees.
+    for (from, to) in [("1", "6"), ("6", "1"), ("5", "6")] {
+        let differs = project.json(&["diff", from, to])["collections"][0].clone();
+        let counts = ["added", "updated", "removed"].map(|name| differs[name].as_u64());
+        let sum: u64 = counts.into_iter().flatten().sum();
+        let build = opened(&project, 6);
+        let from = if from == "5" { 5 } else { 1 };
+        let mut deltas = tokens(&build).deltas.iter();
+        let delta = deltas.find(|delta| delta.from_version.0 == from).expect("a delta");
+        assert_eq!(sum, delta.operations);
+    }
+    // Each object says what it is.
+    let dir = project.path(".packice/builds/6");
+    for (kind, expected) in
+        [("delta", "delta-segment"), ("layer", "layer"), ("layer-page", "layer-page")]
+    {
+        for entry in fs::read_dir(dir.join(kind)).expect("listed") {
+            let path = entry.expect("an entry").path();
+            let said = project.json(&["inspect", path.to_str().expect("text")]);
+            assert_eq!(said["kind"], json!(expected));
+        }
+    }
     // The same inputs give the same build, whatever the number of threads.
     let before = read(&project.path(".packice/builds/6/build.json"));
     let held = names(&project.path(".packice/builds/6"));
