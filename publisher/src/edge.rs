@@ -25,6 +25,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Problem bodies are short; more is not shown.
 const MAX_PROBLEM_LEN: u64 = 16 * 1024;
+/// Longest document of [`Edge::get_signed`].
+const MAX_DOCUMENT_LEN: u64 = 1024 * 1024;
 
 /// An agent with this project's timeouts, which never goes through a proxy for loopback.
 pub fn agent(base_url: &str) -> Agent {
@@ -163,6 +165,28 @@ impl Edge {
             }
         }
         Err(failure.unwrap_or_else(|| Failure::network("the edge gives no whole body")))
+    }
+
+    /// A document that publishers alone may read.
+    pub fn get_signed(&self, path: &str) -> Result<serde_json::Value> {
+        let response = self.send("GET", path, || {
+            let signed = self.sign(path, &Request { method: "GET", ..Request::default() });
+            let signed =
+                signed.map_err(|failure| ureq::Error::Other(failure.to_string().into()))?;
+            let request = self.agent.get(self.url(path));
+            let request = request.header("signature-input", signed.input);
+            request.header("signature", signed.signature).call()
+        })?;
+        match response.status() {
+            StatusCode::OK => {
+                let broken =
+                    |error: String| Failure::network(format!("GET {}: {error}", self.url(path)));
+                let bytes = read_body(response, MAX_DOCUMENT_LEN);
+                let bytes = bytes.map_err(|error| broken(error.to_string()))?;
+                serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))
+            }
+            _ => Err(self.problem("GET", path, response)),
+        }
     }
 
     /// Uploads a body to a path.

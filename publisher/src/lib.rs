@@ -5,6 +5,7 @@ pub mod build;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod cost;
 pub mod describe;
 pub mod edge;
 pub mod export;

@@ -81,7 +81,7 @@ export async function startEdge({
         compatibilityDate: await compatibilityDate(),
         r2Buckets,
         ratelimits: Object.fromEntries(Object.entries(limits).map(([name, limit]) => {
-          return [name, { simple: { limit, period: 60 } }];
+          return [name, { namespace_id: name, simple: { limit, period: 60 } }];
         })),
         durableObjects: {
           POINTER: { className: 'Pointer', useSQLite: true },

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::change_args::{ApplyArgs, PruneArgs, RollbackArgs};
+pub use super::edge_args::{CostArgs, TrailArgs};
 pub use super::trust_args::{
     KeysArgs, LogArgs, PassphraseArgs, PromoteArgs, RootArgs, SignArgs, VerifyProofArgs,
     WithdrawArgs, WitnessArgs,
@@ -88,6 +89,10 @@ pub enum Verb {
     Log(LogArgs),
     /// Cosign the logs of others, as C2SP tlog-witness has it
     Witness(WitnessArgs),
+    /// Say what serving the data set costs on Cloudflare, by line
+    Cost(CostArgs),
+    /// Show who asked the edge to move pointers, and what came of it
+    Trail(TrailArgs),
 }
 
 /// Options of `init`.

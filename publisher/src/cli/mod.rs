@@ -4,7 +4,9 @@ mod apply;
 pub mod args;
 mod build;
 pub mod change_args;
+mod cost;
 mod diff;
+mod edge_args;
 mod export;
 mod init;
 mod inspect;
@@ -21,6 +23,7 @@ mod seed;
 mod session;
 mod sign;
 mod sync;
+mod trail;
 pub mod trust_args;
 mod tune;
 mod verify;
@@ -72,5 +75,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Verb::Root(args) => root::run(cli, args, ui),
         Verb::Log(args) => log::run(cli, args, ui),
         Verb::Witness(args) => witness::run(args, ui),
+        Verb::Cost(args) => cost::run(cli, args, ui),
+        Verb::Trail(args) => trail::run(cli, args, ui),
     }
 }
