@@ -63,7 +63,7 @@ pub struct DeltaPolicy {
 
 impl Default for DeltaPolicy {
     fn default() -> Self {
-        Self { depth: 8, most: 64 << 20, star_percent: 50, base_percent: 0 }
+        Self { depth: 8, most: 64 << 20, star_percent: 50, base_percent: 10 }
     }
 }
 

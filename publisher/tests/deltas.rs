@@ -5,15 +5,21 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use common::mirror::{Mirror, signed_files};
 use common::{Project, assert_fails, lines, read};
 use packice::build::content::{Content, Stream};
-use packice::build::past::PastCollection;
+use packice::build::past::{Past, PastCollection};
 use packice::project::Build;
+use packice::publish::paths::{Goal, follow, starts};
+use packice::ui::Ui;
 use packice_core::delta::{Op, Unpacker};
+use packice_core::format::head::Channel;
 use packice_core::format::manifest::{Collection, Delta};
+use packice_core::hash::wire_name;
 use packice_core::tree::build::TreeBuilder;
-use packice_core::types::{Identity, ObjectKind};
+use packice_core::types::{Identity, Name, ObjectKind, ObjectRef};
 use serde_json::{Value, json};
 
 type Records = Vec<(Vec<u8>, Vec<u8>)>;
@@ -218,4 +224,71 @@ fn the_same_content_again_has_neither_overlay_nor_deltas() {
     project.configure("base_percent = 10", "depth = 0");
     let said = assert_fails(&project.run(&["build"]), 2);
     assert!(said.contains("field 'depth'"), "{said}");
+}
+
+/// A project of five versions on one base, the last one served by a mirror.
+fn history() -> (Project, Mirror) {
+    let project = Project::new();
+    project.configure("[[collection]]", "[deltas]\nbase_percent = 60\n\n[[collection]]");
+    let mut content = lines(2000);
+    version(&project, &content);
+    for number in 2..=5u64 {
+        content = changed(&content, number);
+        version(&project, &content);
+    }
+    let mirror = Mirror::start(signed_files(&project, 5, true));
+    (project, mirror)
+}
+
+#[test]
+fn a_new_client_restores_a_version_through_its_overlay() {
+    let (project, mirror) = history();
+    let synced = project.json(&["sync", "--source", &mirror.url]);
+    assert_eq!(synced["version"], json!(5));
+    project.json(&["verify"]);
+    let (key, value) = records(&opened(&project, 5))
+        .into_iter()
+        .find(|(_, value)| value.windows(10).any(|text| text == b"token of 5"))
+        .expect("a record that version 5 changed");
+    let got = project.run(&["get", "tokens", std::str::from_utf8(&key).expect("text")]);
+    assert_eq!(got.stdout, [value.as_slice(), b"\n"].concat());
+}
+
+#[test]
+fn every_delta_path_is_gone_by_the_real_client_and_a_damaged_one_is_told() {
+    let (project, mirror) = history();
+    let build = opened(&project, 5);
+    let object = ObjectRef {
+        name: wire_name(&build.manifest_bytes),
+        len: build.manifest_bytes.len() as u64,
+    };
+    let channel = Channel {
+        name: Name::new("stable").expect("a name"),
+        version: build.manifest.version,
+        manifest: object,
+    };
+    let quiet = Ui { json: false, quiet: true };
+    let goal = Goal {
+        channel: &channel,
+        manifest: &build.manifest,
+        edge_url: &mirror.url,
+        temporary: project.dir.path(),
+        compare: true,
+    };
+    let past = |version: u64| {
+        let Build { manifest, manifest_bytes, objects, .. } = opened(&project, version);
+        Past { name: wire_name(&manifest_bytes), manifest: Arc::new(manifest), objects }
+    };
+    let from: Vec<u64> = starts(&build.manifest).into_iter().map(|version| version.0).collect();
+    assert_eq!(from, [1, 2, 3, 4]);
+    for version in from {
+        let gone = follow(&goal, &past(version), quiet).expect("a path");
+        assert_eq!(gone.records, tokens(&build).tree.records);
+        // A manifest and a delta, and no bundle.
+        assert!(gone.requests <= 6, "{gone:?}");
+        assert!(!mirror.asked().iter().any(|path| path.starts_with("bundle/")));
+    }
+    mirror.change("delta/", |bytes| bytes[10] ^= 1);
+    let failure = follow(&goal, &past(4), quiet).expect_err("a damaged delta");
+    assert!(failure.message.contains("the path from version 4 does not hold"), "{failure}");
 }

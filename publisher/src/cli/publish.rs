@@ -58,12 +58,13 @@ pub(super) fn release(
     let text = match outcome.moved {
         false => format!("{} stands at version {} already", outcome.channel, outcome.version),
         true => format!(
-            "uploaded {} of {} objects ({})\nrestored and compared {} records before signing\n{} \
-             now stands at version {} (log of {} releases, bootstrap of {}) after {}{}",
+            "uploaded {} of {} objects ({})\nrestored and compared {} records and went {} delta \
+             paths before signing\n{} now stands at version {} (log of {} releases, bootstrap of {}) after {}{}",
             show_count(uploaded.sent),
             show_count(uploaded.objects),
             show_size(uploaded.sent_bytes),
             show_count(rehearsed.records),
+            rehearsed.paths,
             outcome.channel,
             outcome.version,
             outcome.log_size,
@@ -90,6 +91,7 @@ fn outcome_json(config: &Config, outcome: &Outcome) -> Value {
         "objects_sent": uploaded.sent,
         "bytes_sent": uploaded.sent_bytes,
         "records_compared": rehearsed.records,
+        "delta_paths": rehearsed.paths,
         "rehearsal_bytes": rehearsed.bytes_fetched,
         "rehearsal_requests": rehearsed.requests,
         "rehearsal_bundles_reused": rehearsed.bundles_reused,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use packice_core::engine::io::{ByteRange, FetchFailure, Target};
@@ -130,6 +131,51 @@ fn failure_of_io(error: &std::io::Error) -> FetchFailure {
     match late || error.kind() == std::io::ErrorKind::TimedOut {
         true => FetchFailure::Timeout,
         false => FetchFailure::Network,
+    }
+}
+
+/// A directory of objects, `{kind}/{name}`.
+pub struct DirSource {
+    name: String,
+    dir: PathBuf,
+}
+
+impl DirSource {
+    /// The objects of a directory.
+    pub fn new(dir: &Path) -> Self {
+        Self { name: dir.display().to_string(), dir: dir.to_path_buf() }
+    }
+}
+
+impl Source for DirSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fetch(
+        &self,
+        target: &Target,
+        max_bytes: u64,
+        _timeout: Duration,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), FetchFailure> {
+        let missing = FetchFailure::Status { status: 404, retry_after_ms: None };
+        let bytes = std::fs::read(self.dir.join(&target.path)).map_err(|_| missing)?;
+        let bytes = match target.range {
+            None => bytes,
+            Some(ByteRange { start, len }) => {
+                let start = usize::try_from(start).unwrap_or(usize::MAX);
+                let end = start.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));
+                bytes.get(start..end).ok_or(FetchFailure::WrongRange)?.to_vec()
+            }
+        };
+        if bytes.len() as u64 > max_bytes {
+            return Err(FetchFailure::TooLong);
+        }
+        match sink(bytes) {
+            true => Ok(()),
+            false => Err(FetchFailure::Cancelled),
+        }
     }
 }
 

@@ -5,24 +5,18 @@
 //! object comes from the edge by its name, nothing is inlined. Every record is read back and the
 //! trees are built again from them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use packice_core::format::head::{Channel, Head, Policy};
+use packice_core::format::head::Channel;
 use packice_core::format::manifest::Manifest;
-use packice_core::format::trust_root::{Role, Staleness, TrustRoot, WitnessPolicy};
-use packice_core::trust::log::Frontier;
-use packice_core::trust::sign::{grow, sign_checkpoint, sign_trust_root};
-use packice_core::types::Name;
 
-use super::bootstrap::{SignedPart, assemble};
+use super::ephemeral::EphemeralLog;
 use super::profile::Profile;
 use crate::client::audit::{Expected, audit};
-use crate::client::fetch::{HttpSource, Overlay};
+use crate::client::fetch::HttpSource;
 use crate::client::host::Host;
 use crate::client::watch::Watch;
 use crate::failure::{Failure, Kind, Result};
-use crate::keys::Key;
 use crate::ui::Ui;
 
 /// What a rehearsal did.
@@ -36,6 +30,8 @@ pub struct Rehearsed {
     pub requests: u64,
     /// Bundles that a rehearsal before this one had restored already.
     pub bundles_reused: u64,
+    /// Delta paths that were gone from versions that are held here.
+    pub paths: u64,
 }
 
 /// Restores a candidate from the edge into a profile and compares every record. The profile stays
@@ -67,16 +63,9 @@ fn restore(
 ) -> Result<Rehearsed> {
     let dataset = &manifest.dataset;
     let store = profile.store()?;
-    let Ephemeral { trust, checkpoint, bootstrap } =
-        profile.ephemeral(|| ephemeral(dataset, channel))?;
-    let overlay = Overlay {
-        bodies: BTreeMap::from([
-            (format!("bootstrap/{}", channel.name), bootstrap),
-            ("checkpoint".to_owned(), checkpoint),
-        ]),
-        hidden: ["bootstrap/", "checkpoint", "log/", "trust-root/"].map(str::to_owned).into(),
-        under: HttpSource::new(edge_url, dataset),
-    };
+    let signed = profile.ephemeral(|| EphemeralLog::new(dataset)?.release(channel))?;
+    let trust = signed.trust.clone();
+    let overlay = signed.before(&channel.name, HttpSource::new(edge_url, dataset));
     let name = channel.name.clone();
     let mut host = Host::new(dataset.clone(), name, trust, store, vec![Arc::new(overlay)])?;
     let mut watch = Watch::new(ui, "restore");
@@ -106,45 +95,6 @@ fn restore(
         bytes_fetched: report.bytes_fetched,
         requests: report.requests,
         bundles_reused: report.bundles_reused,
+        paths: 0,
     })
-}
-
-/// A trust root of keys that nobody keeps, and what is signed under it.
-pub(super) struct Ephemeral {
-    pub(super) trust: Vec<u8>,
-    pub(super) checkpoint: Vec<u8>,
-    pub(super) bootstrap: Vec<u8>,
-}
-
-fn ephemeral(dataset: &Name, channel: &Channel) -> Result<Ephemeral> {
-    let (root_key, release_key) = (Key::random()?, Key::random()?);
-    let role = |key: &Key| Role { threshold: 1, keys: vec![key.public()] };
-    let root = TrustRoot {
-        dataset: dataset.clone(),
-        origin: format!("packice-rehearsal/{dataset}"),
-        version: 1,
-        root: role(&root_key),
-        release: role(&release_key),
-        witnesses: WitnessPolicy::default(),
-        staleness: Staleness::default(),
-        floor: None,
-    };
-    let trust = sign_trust_root(&root, &[*root_key.seed()]).encode();
-    let head = Head {
-        dataset: dataset.clone(),
-        trust_root_version: 1,
-        channels: vec![channel.clone()],
-        policy: Policy::default(),
-    }
-    .encode();
-    let grown = grow(&Frontier::new(), &head);
-    let checkpoint = sign_checkpoint(&root.origin, grown.at, &[*release_key.seed()]);
-    let checkpoint = checkpoint.encode().into_bytes();
-    let signed = SignedPart {
-        checkpoint: checkpoint.clone(),
-        trust_chain: vec![trust.clone()],
-        head,
-        inclusion: grown.inclusion,
-    };
-    Ok(Ephemeral { trust, checkpoint, bootstrap: assemble(signed, Vec::new())? })
 }

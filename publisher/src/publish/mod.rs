@@ -11,8 +11,10 @@ pub mod bootstrap;
 pub mod candidate;
 pub mod channels;
 pub mod desk;
+mod ephemeral;
 pub mod head;
 pub mod parent;
+pub mod paths;
 pub mod pointer;
 mod profile;
 pub mod request;
@@ -26,7 +28,7 @@ use packice_core::types::{Name, ObjectRef};
 
 use crate::config::Config;
 use crate::edge::publish_key;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result, on_file};
 use crate::keys::passphrase::Source;
 use crate::keys::{Key, KeyRole, RELEASE_KEY_ENV};
 use crate::project::{Build, State};
@@ -36,6 +38,8 @@ use bootstrap::inlined_objects;
 use candidate::{Rehearsed, rehearse};
 use desk::{Change, Desk, Finished, sign_request};
 use head::EdgeHead;
+use parent::parent_of;
+use paths::Goal;
 use profile::Profile;
 use request::ReleaseRequest;
 use upload::{Uploaded, objects_of};
@@ -188,6 +192,7 @@ fn prepare_at(desk: &Desk<'_>, options: &Options, state: &mut State) -> Result<P
         Profile::open(&desk.project, &desk.edge_url, &channel)?.clear()?;
     }
     outcome.rehearsed = rehearse_candidate(desk, &channel, &build.manifest)?;
+    outcome.rehearsed.paths = rehearse_paths(desk, &channel, &build.manifest)?;
     let others = at.head().map(|head| head.channels.clone()).unwrap_or_default();
     let mut channels: Vec<Channel> =
         others.into_iter().filter(|other| other.name != channel.name).collect();
@@ -256,6 +261,33 @@ pub(crate) fn rehearse_candidate(
 ) -> Result<Rehearsed> {
     let profile = Profile::open(&desk.project, &desk.edge_url, channel)?;
     rehearse(profile, &desk.edge_url, channel, manifest, desk.ui).map_err(not_restored)
+}
+
+/// Goes every delta path to a candidate that begins at a version which is held here.
+fn rehearse_paths(
+    desk: &Desk<'_>,
+    channel: &Channel,
+    manifest: &packice_core::format::manifest::Manifest,
+) -> Result<u64> {
+    let Some(name) = manifest.parent else { return Ok(0) };
+    let starts = paths::starts(manifest);
+    let history = parent_of(desk.config, name, None)?.history;
+    let temporary = desk.project.temporary_dir();
+    std::fs::create_dir_all(&temporary).map_err(on_file("create", &temporary))?;
+    let mut gone = 0;
+    for past in history.iter().filter(|past| starts.contains(&past.manifest.version)) {
+        let goal = Goal {
+            channel,
+            manifest,
+            edge_url: &desk.edge_url,
+            temporary: &temporary,
+            // Each path ends at the signed root; the parent's is read back record by record too.
+            compare: gone == 0,
+        };
+        paths::follow(&goal, past, desk.ui).map_err(not_restored)?;
+        gone += 1;
+    }
+    Ok(gone)
 }
 
 /// A rehearsal that failed; the client's own advice, another source, is none for a publisher.

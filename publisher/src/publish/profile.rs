@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::Channel;
 
-use super::candidate::Ephemeral;
+use super::ephemeral::Ephemeral;
 use crate::build::objects::write_whole;
 use crate::client::store::FileStore;
 use crate::failure::{Failure, Kind, Result, on_file};

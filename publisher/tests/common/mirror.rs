@@ -108,13 +108,19 @@ pub fn signed_project(
 ) -> (Project, BTreeMap<String, Vec<u8>>) {
     project.write_lines(lines);
     project.json(&["build"]);
-    let build_dir = project.path(".packice/builds/1");
+    let files = signed_files(&project, 1, inline);
+    (project, files)
+}
+
+/// A build, signed as the first release, as a mirror serves it.
+pub fn signed_files(project: &Project, version: u64, inline: bool) -> BTreeMap<String, Vec<u8>> {
+    let build_dir = project.path(&format!(".packice/builds/{version}"));
     let build = packice::project::Build::open(&build_dir).expect("a build");
     let release = Key::load("NO_SUCH_VARIABLE", &project.path("keys/release.key")).expect("a key");
     let name = packice_core::hash::wire_name(&build.manifest_bytes);
     let manifest = ObjectRef { name, len: build.manifest_bytes.len() as u64 };
     let channel =
-        Channel { name: Name::new("stable").expect("a name"), version: Version(1), manifest };
+        Channel { name: Name::new("stable").expect("a name"), version: Version(version), manifest };
     let head = Head {
         dataset: build.manifest.dataset.clone(),
         trust_root_version: 1,
@@ -138,9 +144,9 @@ pub fn signed_project(
     };
     let bootstrap = assemble(signed, objects).expect("a bootstrap");
     files.insert("bootstrap/stable".to_owned(), bootstrap);
-    for object in project.objects(1) {
+    for object in project.objects(version) {
         files.insert(object.clone(), super::read(&build_dir.join(&object)));
     }
     files.insert(format!("manifest/{name}"), build.manifest_bytes);
-    (project, files)
+    files
 }

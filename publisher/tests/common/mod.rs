@@ -113,7 +113,7 @@ impl Project {
     pub fn objects(&self, version: u64) -> Vec<String> {
         let dir = self.path(&format!(".packice/builds/{version}"));
         let mut names = Vec::new();
-        for kind in ["bundle", "dictionary", "layout"] {
+        for kind in ["bundle", "delta", "dictionary", "layer", "layer-page", "layout"] {
             for entry in fs::read_dir(dir.join(kind)).expect("listed") {
                 let name = entry.expect("an entry").file_name();
                 names.push(format!("{kind}/{}", name.to_string_lossy()));

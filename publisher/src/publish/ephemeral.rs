@@ -1,0 +1,89 @@
+//! A trust root and a log that exist for one self-check only: their keys are nowhere afterwards.
+
+use packice_core::format::head::{Channel, Head, Policy};
+use packice_core::format::trust_root::{Role, Staleness, TrustRoot, WitnessPolicy};
+use packice_core::trust::log::Frontier;
+use packice_core::trust::sign::{grow, sign_checkpoint, sign_trust_root};
+use packice_core::types::Name;
+use std::collections::BTreeMap;
+
+use super::bootstrap::{SignedPart, assemble};
+use crate::client::fetch::Overlay;
+use crate::failure::Result;
+use crate::keys::Key;
+
+/// A log under keys that nobody keeps.
+pub(super) struct EphemeralLog {
+    root: TrustRoot,
+    /// The signed trust root.
+    pub(super) trust: Vec<u8>,
+    release_key: Key,
+    frontier: Frontier,
+}
+
+/// A release of it.
+pub(super) struct Ephemeral {
+    pub(super) trust: Vec<u8>,
+    pub(super) checkpoint: Vec<u8>,
+    pub(super) bootstrap: Vec<u8>,
+}
+
+impl EphemeralLog {
+    /// An empty log of a dataset.
+    pub(super) fn new(dataset: &Name) -> Result<Self> {
+        let (root_key, release_key) = (Key::random()?, Key::random()?);
+        let role = |key: &Key| Role { threshold: 1, keys: vec![key.public()] };
+        let root = TrustRoot {
+            dataset: dataset.clone(),
+            origin: format!("packice-rehearsal/{dataset}"),
+            version: 1,
+            root: role(&root_key),
+            release: role(&release_key),
+            witnesses: WitnessPolicy::default(),
+            staleness: Staleness::default(),
+            floor: None,
+        };
+        let trust = sign_trust_root(&root, &[*root_key.seed()]).encode();
+        Ok(Self { root, trust, release_key, frontier: Frontier::new() })
+    }
+
+    /// The next release: a channel that stands at a version.
+    pub(super) fn release(&mut self, channel: &Channel) -> Result<Ephemeral> {
+        let head = Head {
+            dataset: self.root.dataset.clone(),
+            trust_root_version: 1,
+            channels: vec![channel.clone()],
+            policy: Policy::default(),
+        }
+        .encode();
+        let grown = grow(&self.frontier, &head);
+        let checkpoint = sign_checkpoint(&self.root.origin, grown.at, &[*self.release_key.seed()]);
+        let checkpoint = checkpoint.encode().into_bytes();
+        let signed = SignedPart {
+            checkpoint: checkpoint.clone(),
+            trust_chain: vec![self.trust.clone()],
+            head,
+            inclusion: grown.inclusion,
+        };
+        self.frontier = grown.frontier;
+        Ok(Ephemeral {
+            trust: self.trust.clone(),
+            checkpoint,
+            bootstrap: assemble(signed, Vec::new())?,
+        })
+    }
+}
+
+impl Ephemeral {
+    /// A source that serves this release, and its objects from another one by their names.
+    pub(super) fn before<S>(self, channel: &Name, under: S) -> Overlay<S> {
+        Overlay {
+            bodies: BTreeMap::from([
+                (format!("bootstrap/{channel}"), self.bootstrap),
+                ("checkpoint".to_owned(), self.checkpoint),
+            ]),
+            hidden: ["bootstrap/", "checkpoint", "log/", "trust-root/"].map(str::to_owned).into(),
+            under,
+        }
+    }
+}
