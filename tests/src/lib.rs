@@ -7,6 +7,7 @@
 
 pub mod attacks;
 pub mod away;
+pub mod change;
 pub mod encoder;
 pub mod parsers;
 pub mod publication;

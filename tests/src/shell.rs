@@ -122,7 +122,7 @@ pub struct Shell {
     /// How a sync ended, newest last.
     pub syncs: Vec<Result<SyncReport, Failure>>,
     /// Ends of going back, in order.
-    pub rolled_back: Vec<Result<Version, Failure>>,
+    pub rolled_back: Vec<(Version, Result<(), Failure>)>,
     /// The most bytes of rows that were asked of the store and had not come, at any time.
     pub load_bytes_max: usize,
     /// The rows that were asked for so far.
@@ -300,7 +300,7 @@ impl Shell {
                 assert!(twice.is_none(), "a read was answered twice");
             }
             Output::SyncEnded { result } => self.syncs.push(result),
-            Output::RolledBack { result } => self.rolled_back.push(result),
+            Output::RolledBack { version, result } => self.rolled_back.push((version, result)),
             Output::Work | Output::Wait { .. } => {}
         }
     }

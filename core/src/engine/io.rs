@@ -253,8 +253,10 @@ pub enum Output {
     },
     /// The end of a [`Command::RollBack`].
     RolledBack {
-        /// The version that serves reads now, or why nothing changed.
-        result: Result<Version, Failure>,
+        /// The version that was asked for.
+        version: Version,
+        /// Whether it serves reads now, or why nothing changed.
+        result: Result<(), Failure>,
     },
     /// Terminal: call `work` with a budget, then poll again.
     Work,

@@ -86,7 +86,7 @@ impl Engine {
         let at = self.kept.iter().position(|kept| kept.manifest.version == version);
         let Some(at) = at else {
             let result = Err(Failure::VersionGone(version));
-            return self.outputs.push_back(Output::RolledBack { result });
+            return self.outputs.push_back(Output::RolledBack { version, result });
         };
         let aborted = crate::error::Misuse::Aborted.into();
         self.end_sync(Err(Failure::Error(aborted)), now);
@@ -108,8 +108,7 @@ impl Engine {
     /// A transaction with the state ended: says so to whoever went back.
     pub(super) fn rolled_back(&mut self, result: Result<(), Failure>) {
         if let Some(version) = self.rolling_back.take() {
-            let result = result.map(|()| version);
-            self.outputs.push_back(Output::RolledBack { result });
+            self.outputs.push_back(Output::RolledBack { version, result });
             let changes = core::mem::take(&mut self.changes);
             self.tell_changes(changes);
         }

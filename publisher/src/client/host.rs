@@ -43,7 +43,7 @@ pub struct Host {
     next_read: u64,
     answers: BTreeMap<ReadId, Result<Answer, io::Failure>>,
     sync_ended: Option<Result<SyncReport, io::Failure>>,
-    rolled_back: Option<Result<Version, io::Failure>>,
+    rolled_back: Option<Result<(), io::Failure>>,
     status: Option<Status>,
     damaged: Vec<StoreKey>,
     why: WaitReason,
@@ -124,7 +124,7 @@ impl Host {
     }
 
     /// Makes a kept version serve reads again.
-    pub fn roll_back(&mut self, version: Version, listener: &mut Listener<'_>) -> Result<Version> {
+    pub fn roll_back(&mut self, version: Version, listener: &mut Listener<'_>) -> Result<()> {
         self.rolled_back = None;
         self.inputs.push_back(Input::Command(Command::RollBack(version)));
         self.run(listener, |host| host.rolled_back.is_some())?;
@@ -244,7 +244,7 @@ impl Host {
                     self.answers.insert(read, answer);
                 }
                 Output::SyncEnded { result } => self.sync_ended = Some(result),
-                Output::RolledBack { result } => self.rolled_back = Some(result),
+                Output::RolledBack { result, .. } => self.rolled_back = Some(result),
             }
         }
     }
