@@ -18,7 +18,8 @@
 //! # Map
 //!
 //! Arrows between modules point one way: `types`, `limits`, `map`, `error` ← `hash`, `codec` ←
-//! `format`, `frame` ← `tree`, `trust` ← `httpsig`, `plan` ← `engine`. `cargo xtask tidy` enforces them.
+//! `format`, `frame` ← `tree`, `trust`, `keep` ← `httpsig`, `plan` ← `engine`. `cargo xtask
+//! tidy` enforces them.
 //!
 //! # What an attacker could try here
 //!
@@ -36,6 +37,7 @@ pub mod format;
 pub mod frame;
 pub mod hash;
 pub mod httpsig;
+pub mod keep;
 pub mod limits;
 pub mod map;
 pub mod plan;

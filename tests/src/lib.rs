@@ -9,6 +9,8 @@ pub mod attacks;
 pub mod away;
 pub mod change;
 pub mod encoder;
+pub mod follower;
+pub mod keeping;
 pub mod parsers;
 pub mod publication;
 pub mod scenario;

@@ -21,6 +21,11 @@ use super::node::Node;
 const DIRECTORY_MAGIC: &[u8; 4] = b"PKD1";
 const PAGE_MAGIC: &[u8; 4] = b"PKP1";
 
+/// Whether bytes begin as a directory does, and not as a page.
+pub fn is_directory(bytes: &[u8]) -> bool {
+    bytes.starts_with(DIRECTORY_MAGIC)
+}
+
 /// The top of a layout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {

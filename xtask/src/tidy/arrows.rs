@@ -28,7 +28,7 @@ enum Allowed {
 const LAYERS: &[&[&str]] = &[
     &["types", "limits", "map", "error"],
     &["hash", "codec", "format"],
-    &["tree", "trust", "frame", "delta"],
+    &["tree", "trust", "frame", "delta", "keep"],
     &["plan", "httpsig"],
     &["engine"],
 ];
