@@ -24,7 +24,9 @@
 pub mod auth;
 pub mod conditional;
 pub mod headers;
+pub mod keep;
 pub mod limits;
+pub mod live;
 pub mod log;
 pub mod pointer;
 pub mod problem;

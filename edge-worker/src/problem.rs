@@ -44,6 +44,8 @@ pub enum ProblemCode {
     NameMismatch,
     /// A body that fails the checks of the formats or of the trust.
     CheckFailed,
+    /// A path that takes WebSockets alone.
+    UpgradeRequired,
     /// A pointer moved without a precondition.
     PreconditionRequired,
     /// Too many requests from one address or key.
@@ -99,6 +101,7 @@ impl ProblemCode {
             Self::UnsupportedEncoding => 415,
             Self::RangeNotSatisfiable => 416,
             Self::NameMismatch | Self::CheckFailed => 422,
+            Self::UpgradeRequired => 426,
             Self::PreconditionRequired => 428,
             Self::RateLimited | Self::QuotaExceeded => 429,
             Self::HeaderTooLong => 431,
@@ -124,6 +127,7 @@ impl ProblemCode {
             Self::RangeNotSatisfiable => "range-not-satisfiable",
             Self::NameMismatch => "name-mismatch",
             Self::CheckFailed => "check-failed",
+            Self::UpgradeRequired => "upgrade-required",
             Self::PreconditionRequired => "precondition-required",
             Self::RateLimited => "rate-limited",
             Self::QuotaExceeded => "quota-exceeded",
@@ -150,6 +154,7 @@ impl ProblemCode {
             Self::RangeNotSatisfiable => "No byte of the range exists",
             Self::NameMismatch => "The body is not what its URL names",
             Self::CheckFailed => "The body fails a check",
+            Self::UpgradeRequired => "The path takes WebSockets alone",
             Self::PreconditionRequired => "A pointer moves by compare-and-swap only",
             Self::RateLimited => "Too many requests",
             Self::QuotaExceeded => "The publisher's quota is used up",

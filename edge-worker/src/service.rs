@@ -5,6 +5,7 @@
 
 use packice_core::types::Name;
 
+use crate::keep::Question;
 use crate::route::READ;
 
 /// A service.
@@ -29,6 +30,20 @@ pub enum Service {
         /// The dataset.
         dataset: Name,
     },
+    /// Tell me of new versions of a channel.
+    Live {
+        /// The dataset.
+        dataset: Name,
+        /// The channel.
+        channel: Name,
+    },
+    /// What is kept? For the dataset's publishers.
+    Keep {
+        /// The dataset.
+        dataset: Name,
+        /// Which question.
+        question: Question,
+    },
 }
 
 /// The services of the edge as a whole, and the methods of each.
@@ -48,11 +63,29 @@ type OfDataset = fn(Name) -> Service;
 const OF_DATASET: &[(&str, OfDataset, &str)] = &[
     ("trail", |dataset| Service::Trail { dataset }, READ),
     ("sources", |dataset| Service::Sources { dataset }, READ),
-    ("report", |dataset| Service::Report { dataset }, "POST, OPTIONS"),
+    ("report", |dataset| Service::Report { dataset }, POST),
+    ("keep/list", |dataset| keep(dataset, Question::List), POST),
+    ("keep/rows", |dataset| keep(dataset, Question::Rows), POST),
+    ("keep/claim", |dataset| keep(dataset, Question::Claim), POST),
+    ("keep/condemn", |dataset| keep(dataset, Question::Condemn), POST),
+    ("keep/remove", |dataset| keep(dataset, Question::Remove), POST),
 ];
+
+/// The methods of a question that publishers ask.
+const POST: &str = "POST, OPTIONS";
+/// The methods of a path that is listened to.
+const LISTEN: &str = "GET, OPTIONS";
+
+fn keep(dataset: Name, question: Question) -> Service {
+    Service::Keep { dataset, question }
+}
 
 /// The service behind a path of a data set, with its methods.
 pub(crate) fn of_dataset(dataset: &Name, rest: &str) -> Option<(Service, &'static str)> {
+    if let Some(channel) = rest.strip_prefix("live/") {
+        let channel = Name::new(channel).ok()?;
+        return Some((Service::Live { dataset: dataset.clone(), channel }, LISTEN));
+    }
     let (_, service, methods) = OF_DATASET.iter().find(|(own, ..)| *own == rest)?;
     Some((service(dataset.clone()), methods))
 }

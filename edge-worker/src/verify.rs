@@ -14,7 +14,7 @@ use packice_core::trust::append::{
     self, PointerMove, PointerRequest, check_pointer_move, pointer_tiles,
 };
 use packice_core::trust::tiles::TileRef;
-use packice_core::types::{Name, ObjectKind, ObjectRef};
+use packice_core::types::{Name, ObjectKind, ObjectRef, WireName};
 
 use crate::pointer::PointerMark;
 use crate::problem::{Problem, ProblemCode};
@@ -123,6 +123,12 @@ pub fn lasting_size(
 ) -> Result<u64, Problem> {
     let void = append::void_from(dataset, trust_roots, newest).map_err(|error| refused(&error))?;
     Ok(void.map_or(log_size, |floor| floor.min(log_size)))
+}
+
+/// The manifest that a bootstrap names for a channel, as far as it can be read.
+pub fn manifest_of(bootstrap: &[u8], channel: &Name) -> Option<WireName> {
+    let head = Head::parse(&Bootstrap::parse(bootstrap).ok()?.head).ok()?;
+    head.channel(channel.as_str()).map(|channel| channel.manifest.name)
 }
 
 /// What a client fetches right after the manifest: layouts' directories and dictionaries.

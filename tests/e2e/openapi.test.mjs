@@ -21,6 +21,8 @@ const ROOT = '/v1/alpha/trust-root/1';
 const TRAIL = '/v1/alpha/trail';
 const SOURCES = '/v1/alpha/sources';
 const REPORT = '/v1/alpha/report';
+const LIVE = '/v1/alpha/live/stable';
+const KEEP = ['list', 'rows', 'claim', 'condemn', 'remove'].map((q) => `/v1/alpha/keep/${q}`);
 
 const read = (path) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
 const api = await loadApi();
@@ -137,6 +139,27 @@ test('the sources are listed, and damage is reported', async () => {
   }
 });
 
+test('what is kept is for the publishers of the dataset', async () => {
+  const question = Buffer.from(JSON.stringify({ seen_ms: 1 }));
+  for (const path of KEEP) {
+    const status = async (options) =>
+      (await call('POST', path, { body: question, ...options })).status;
+    assert.equal(await status(), 401);
+    assert.equal(await status({ by: OTHER }), 403);
+    // The pointer has just moved: nobody that began to look at the first moment saw that.
+    const late = /condemn|remove/.test(path) ? 409 : 200;
+    assert.equal(await status({ by: KEY }), late, path);
+  }
+  const seen = JSON.stringify({ seen_ms: Date.now() + 3_600_000 });
+  for (const path of KEEP.slice(3)) {
+    assert.equal((await call('POST', path, { body: Buffer.from(seen), by: KEY })).status, 200);
+  }
+});
+
+test('who does not ask for a WebSocket is told to', async () => {
+  assert.equal((await call('GET', LIVE)).status, 426);
+});
+
 test('what is there is read', async () => {
   for (const path of READS) {
     for (const method of ['GET', 'HEAD']) {
@@ -152,8 +175,10 @@ test('what is there is read', async () => {
 });
 
 /** A path of each of the document's, with the parameters that the release has. */
-const PATHS = ['/healthz', '/readyz', CHECKPOINT, STABLE, TRAIL, SOURCES, REPORT, OBJECT, TILE,
-  ROOT];
+const PATHS = [
+  '/healthz', '/readyz', CHECKPOINT, STABLE, TRAIL, SOURCES, REPORT, LIVE, ...KEEP, OBJECT, TILE,
+  ROOT,
+];
 
 test('each path has the methods that are listed, and no other', async () => {
   assert.equal(PATHS.length, api.methods().length);

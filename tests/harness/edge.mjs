@@ -84,6 +84,8 @@ export async function startEdge({
           return [name, { namespace_id: name, simple: { limit, period: 60 } }];
         })),
         durableObjects: {
+          LIVE: { className: 'Live', useSQLite: true },
+          KEEPER: { className: 'Keeper', useSQLite: true },
           POINTER: { className: 'Pointer', useSQLite: true },
         },
         bindings: { PUBLISH_KEYS: publishKeys, ...bindings },

@@ -6,6 +6,8 @@ mod ask;
 pub(crate) mod cache;
 mod cron;
 pub(crate) mod durable;
+mod keep;
+pub(crate) mod live;
 pub(crate) mod moves;
 pub(crate) mod publish;
 mod rate;
@@ -19,7 +21,8 @@ use worker::{Context, Env, Headers, Request, Response, ResponseBody, console_err
 use crate::headers::RequestHeaders;
 use crate::log;
 use crate::reply::{Body, Reply};
-use crate::route::route;
+use crate::route::{Route, route};
+use crate::service::Service;
 use crate::shell::serve::{Answer, Edge, Keep};
 use crate::shell::store::Store;
 
@@ -30,6 +33,9 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> worker::Resu
     let edge = Edge { store: Store::open(&env), env, origin };
     // `Request::method` takes what it does not know for GET.
     let asked = route(&request.inner().method(), &request.path());
+    if let Route::Service { service: Service::Live { dataset, channel }, .. } = &asked {
+        return live::listen(&edge.env, (dataset, channel), &request).await;
+    }
     let headers = RequestHeaders::collect(|name| request.headers().get(name).ok().flatten());
     let Answer { reply, content, keep } = edge.answer(asked, &headers, &mut request).await;
     let mut response = respond_with(reply, content)?;

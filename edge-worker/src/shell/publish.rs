@@ -16,6 +16,7 @@ use crate::rate::Counted;
 use crate::reply::Reply;
 use crate::resource::Resource;
 use crate::shell::cache;
+use crate::shell::durable::keeper;
 use crate::shell::durable::pointer;
 use crate::shell::moves::{newest_pointer, trust_roots};
 use crate::shell::rate;
@@ -41,9 +42,11 @@ impl Edge {
         self.let_in(dataset, &publisher, length as u64).await?;
         let digest = publisher.content_digest.as_deref().unwrap_or_default();
         match resource {
-            Resource::Object { name, .. } => {
+            Resource::Object { dataset, kind, name } => {
                 let body = receive(request, length, digest).await?;
                 upload::check_name(name, &body)?;
+                // It may be about to be removed.
+                keeper::claim(&self.env, dataset, &(*kind, *name)).await?;
                 // The name is the content: whoever came before wrote the same bytes.
                 let put = store.put(&resource.key(), body, &Swap::Create, None).await?;
                 if put.is_some() {
@@ -97,7 +100,7 @@ impl Edge {
     }
 
     /// Forgets what this data centre keeps of what was written anew.
-    async fn forget(&self, resource: &Resource) {
+    pub(crate) async fn forget(&self, resource: &Resource) {
         let url = self.url(resource);
         if let Err(error) = cache::forget(&url).await {
             console_error!("{}", log::line("cache", "forget", &url, &error.to_string()));
@@ -187,7 +190,7 @@ async fn overtaken(store: &Store, resource: &Resource, body: &[u8]) -> Result<Re
     }
 }
 
-async fn receive(
+pub(crate) async fn receive(
     request: &mut Request,
     length: usize,
     content_digest: &str,

@@ -22,7 +22,7 @@ impl Edge {
         service: Service,
         head: bool,
         headers: &RequestHeaders,
-        request: &Request,
+        request: &mut Request,
     ) -> Result<Answer, Problem> {
         match service {
             Service::Health => Ok(status::health(head).into()),
@@ -48,6 +48,14 @@ impl Edge {
                 })?;
                 let page = pointer::rows(&self.env, &dataset, after).await?;
                 Ok(status::json_reply(200, &page, head).into())
+            }
+            Service::Keep { dataset, question } => {
+                Ok(self.keep(&dataset, question, headers, request).await?.into())
+            }
+            // A socket is no reply: it is answered before, in `shell`.
+            Service::Live { .. } => {
+                let detail = "this path takes WebSockets alone";
+                Err(Problem::new(ProblemCode::UpgradeRequired, detail))
             }
         }
     }

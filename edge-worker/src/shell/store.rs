@@ -11,6 +11,7 @@ use worker::{
     Bucket, Conditional, Env, Include, Object, ObjectBody, Range, ResponseBody, console_error,
 };
 
+use crate::keep::parse_key;
 use crate::limits::MAX_STORED_LEN;
 use crate::log;
 use crate::pointer::{PointerMark, Swap};
@@ -49,7 +50,7 @@ pub(crate) struct Found {
 }
 
 /// A small object in memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Small {
     /// All of its bytes.
     pub(crate) bytes: Vec<u8>,
@@ -169,6 +170,27 @@ impl Store {
         }
         let page = list.execute().await.map_err(|error| failed("list", after, error))?;
         Ok(page.objects().iter().map(Object::key).collect())
+    }
+
+    /// A page of a dataset's objects, each as `{kind}/{name}` with its length, and how to go on.
+    pub(crate) async fn list_objects(
+        &self,
+        dataset: &Name,
+        cursor: Option<String>,
+    ) -> Result<(Vec<(String, u64)>, Option<String>), StoreError> {
+        let prefix = format!("{dataset}/");
+        let mut list = self.bucket.list().prefix(prefix.as_str());
+        if let Some(cursor) = cursor {
+            list = list.cursor(cursor);
+        }
+        let page = list.execute().await.map_err(|error| failed("list", &prefix, error))?;
+        let object = |object: &Object| {
+            let key = object.key();
+            let name = key.strip_prefix(&prefix).filter(|name| parse_key(name).is_some())?;
+            Some((name.to_owned(), object.size()))
+        };
+        let objects = page.objects().iter().filter_map(object).collect();
+        Ok((objects, page.cursor().filter(|_| page.truncated())))
     }
 
     /// The datasets that the store holds anything of.

@@ -25,7 +25,9 @@ use crate::problem::{Problem, ProblemCode};
 use crate::quota::{self, Quota};
 use crate::reply::Reply;
 use crate::resource::Resource;
+use crate::shell::durable::keeper;
 use crate::shell::durable::ledger::{Ledger, Promise};
+use crate::shell::live;
 use crate::shell::moves;
 use crate::shell::store::Store;
 use crate::trail::{self, Outcome, Row};
@@ -193,6 +195,10 @@ impl Pointer {
             let evidence =
                 moves::gather(&store, &asked.dataset, current.as_ref(), &key, &asked.body).await?;
             let moved = verify::check_move(&asked.dataset, &asked.channel, &evidence, &asked.body)?;
+            if let Some(channel) = &moved.channel {
+                // From here on no collection takes the manifest away, or what it leads to.
+                keeper::moving(&self.env, &asked.dataset, &channel.manifest.name).await?;
+            }
             moves::check_objects(&store, &asked.dataset, &moved).await?;
             let promise = promise(asked, &swap, &moved, evidence.tiles);
             // No await from here to the row: the check and the promise are one step.
@@ -229,8 +235,13 @@ impl Pointer {
         outcome: Outcome,
     ) -> Result<String, Problem> {
         let (dataset, channel) = promise.names()?;
-        let key = Resource::Bootstrap { dataset: dataset.clone(), channel }.key();
+        let key = Resource::Bootstrap { dataset: dataset.clone(), channel: channel.clone() }.key();
         let swap = promise.swap();
+        let before = store.read(&key).await?;
+        if let Some(manifest) = verify::manifest_of(&promise.body, &channel) {
+            // A promise that is resumed may have been made long ago.
+            keeper::moving(&self.env, &dataset, &manifest).await?;
+        }
         let mark = PointerMark::parse(&promise.mark);
         let etag = match store.put(&key, promise.body.clone(), &swap, mark).await? {
             Some(etag) => Some(etag),
@@ -248,7 +259,25 @@ impl Pointer {
         };
         settle_tiles(store, &dataset, promise).await?;
         self.ledger()?.settle(promise, outcome)?;
-        Ok(etag.unwrap_or_default())
+        let etag = etag.unwrap_or_default();
+        self.tell(&promise.body, before.map(|before| before.bytes), (dataset, channel), &etag);
+        Ok(etag)
+    }
+
+    /// Has listeners told of a move, without making whoever asked for it wait.
+    fn tell(
+        &self,
+        new: &[u8],
+        before: Option<Vec<u8>>,
+        (dataset, channel): (Name, Name),
+        etag: &str,
+    ) {
+        let (env, new, etag) = (self.env.clone(), new.to_vec(), etag.to_owned());
+        self.state.wait_until(async move {
+            let Ok(store) = Store::open(&env) else { return };
+            let names = (&dataset, &channel);
+            live::moved(&env, &store, names, before.as_deref(), (&etag, &new)).await;
+        });
     }
 
     /// Has the runtime come back, should this run break off.
