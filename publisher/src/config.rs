@@ -17,6 +17,12 @@ use crate::text::parse_size;
 /// The file's usual name.
 pub const FILE_NAME: &str = "packice.toml";
 
+/// What is promised where the file does not say.
+const KEEP_VERSIONS: u64 = 3;
+const KEEP_DAYS: u64 = 7;
+/// What the engine gives a fetch up below.
+const SLOWEST_KIB_S: u64 = 16;
+
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -42,6 +48,8 @@ pub struct Config {
     pub trust_dir: PathBuf,
     /// What the publisher promises to keep.
     pub policy: Policy,
+    /// The slowest line that a whole download must get through on while it is kept, in KiB/s.
+    pub slowest_kib_s: u64,
     /// How many deltas, how large, and when a base is cut.
     pub deltas: DeltaPolicy,
     /// The collections, by name.
@@ -169,6 +177,7 @@ enum OneOrMore {
 struct RawPolicy {
     keep_versions: Option<u64>,
     keep_days: Option<u64>,
+    slowest_kib_s: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -257,8 +266,8 @@ impl Config {
         collections.sort_by(|a, b| a.name.cmp(&b.name));
         const DAY_MS: u64 = 86_400_000;
         let policy = Policy {
-            keep_versions: raw.policy.keep_versions.unwrap_or(0),
-            keep_ms: raw.policy.keep_days.unwrap_or(0).saturating_mul(DAY_MS),
+            keep_versions: raw.policy.keep_versions.unwrap_or(KEEP_VERSIONS),
+            keep_ms: raw.policy.keep_days.unwrap_or(KEEP_DAYS).saturating_mul(DAY_MS),
         };
         let deltas = raw.deltas.check()?;
         let at = |path: Option<PathBuf>, usual: &str| dir.join(path.unwrap_or(usual.into()));
@@ -274,6 +283,7 @@ impl Config {
             publish_key: at(raw.keys.publish, "keys/publish.key"),
             trust_dir: at(raw.trust_dir, "trust"),
             policy,
+            slowest_kib_s: raw.policy.slowest_kib_s.unwrap_or(SLOWEST_KIB_S).max(1),
             deltas,
             collections,
         })
@@ -313,6 +323,28 @@ impl Config {
     pub fn first_release_key(&self) -> PathBuf {
         let usual = || self.dir.join("keys/release.key");
         self.release_keys.first().cloned().unwrap_or_else(usual)
+    }
+
+    /// Whether a version of so many bytes on the wire is kept for as long as the slowest client
+    /// takes to download it, after another took its place. A policy that promises no time is taken
+    /// at its word.
+    pub fn check_promise(&self, wire_len: u64) -> Result<()> {
+        const DAY_S: u64 = 86_400;
+        let needed_s = wire_len.div_ceil(self.slowest_kib_s * 1024);
+        if self.policy.keep_ms == 0 || needed_s.saturating_mul(1000) <= self.policy.keep_ms {
+            return Ok(());
+        }
+        let message = format!(
+            "a version of {} takes {} at {} KiB/s, and is promised for less after it was replaced",
+            crate::text::show_size(wire_len),
+            crate::text::show_span_ms(needed_s.saturating_mul(1000)),
+            self.slowest_kib_s,
+        );
+        Err(Failure::usage(message).coded("policy/short-promise").next(format!(
+            "set keep_days = {} or more under [policy], or say by slowest_kib_s which line is the \
+             slowest that you serve",
+            needed_s.div_ceil(DAY_S)
+        )))
     }
 
     /// The edge's URL, or what to do without one.
@@ -490,6 +522,22 @@ mod tests {
         assert_eq!(tokens.params, Params::default());
         assert_eq!(tokens.input.place, Place::Path("p/tokens.jsonl".into()));
         assert_eq!(tokens.dictionary, DictionaryChoice::Auto);
+    }
+
+    #[test]
+    fn a_promise_lasts_as_long_as_the_slowest_download() {
+        let at = |policy: &str| {
+            let text = GOOD.replace("[edge]", &format!("[policy]\n{policy}\n[edge]"));
+            Config::parse(&text, Path::new("p")).expect("good")
+        };
+        // A day at 16 KiB/s is 1.4 GB.
+        let usual = at("");
+        assert_eq!(usual.policy, Policy { keep_versions: 3, keep_ms: 7 * 86_400_000 });
+        assert!(usual.check_promise(9 << 30).is_ok());
+        let failure = at("keep_days = 1").check_promise(3 << 30).expect_err("too short");
+        assert_eq!(failure.code, Some("policy/short-promise"));
+        assert!(at("keep_days = 1\nslowest_kib_s = 64").check_promise(3 << 30).is_ok());
+        assert!(at("keep_days = 0").check_promise(3 << 30).is_ok());
     }
 
     #[test]

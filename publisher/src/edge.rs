@@ -27,6 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const MAX_PROBLEM_LEN: u64 = 16 * 1024;
 /// Longest document of [`Edge::get_signed`].
 const MAX_DOCUMENT_LEN: u64 = 1024 * 1024;
+/// Longest answer to a question.
+const MAX_ANSWER_LEN: u64 = 1024 * 1024;
 
 /// An agent with this project's timeouts, which never goes through a proxy for loopback.
 pub fn agent(base_url: &str) -> Agent {
@@ -249,6 +251,38 @@ impl Edge {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let created_s = now.map_or(0, |now| now.as_secs());
         Ok(httpsig::sign(&request, key.seed(), created_s, &hex(&nonce)))
+    }
+
+    /// Asks a question that publishers alone may ask; its answer. Asking twice does no more than
+    /// asking once.
+    pub fn ask(&self, path: &str, question: &serde_json::Value) -> Result<serde_json::Value> {
+        let body = question.to_string();
+        let digest = content_digest(body.as_bytes());
+        let unsigned =
+            Request { method: "POST", content_digest: Some(digest.as_str()), ..Request::default() };
+        let response = self.send("POST", path, || {
+            let signed = self.sign(path, &unsigned);
+            let signed =
+                signed.map_err(|failure| ureq::Error::Other(failure.to_string().into()))?;
+            self.agent
+                .post(self.url(path))
+                .header("content-type", "application/json")
+                .header("content-digest", &digest)
+                .header("signature-input", signed.input)
+                .header("signature", signed.signature)
+                .send(body.as_bytes())
+        })?;
+        match response.status() {
+            StatusCode::OK => {
+                let answer = read_body(response, MAX_ANSWER_LEN).map_err(|error| {
+                    Failure::network(format!("POST {}: {error}", self.url(path)))
+                })?;
+                serde_json::from_slice(&answer).map_err(|error| {
+                    Failure::network(format!("POST {}: no JSON: {error}", self.url(path)))
+                })
+            }
+            _ => Err(self.problem("POST", path, response)),
+        }
     }
 
     /// Sends until the edge answers with something that is not a passing trouble.

@@ -11,6 +11,7 @@ pub mod edge;
 pub mod export;
 pub mod failure;
 pub mod input;
+pub mod keep;
 pub mod keys;
 pub mod mapping;
 pub mod project;

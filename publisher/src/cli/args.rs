@@ -75,6 +75,8 @@ pub enum Verb {
     VerifyProof(VerifyProofArgs),
     /// Copy the newest release into a folder that any static host can serve
     Export(ExportArgs),
+    /// Remove from the edge what nothing needs any more
+    Gc(GcArgs),
     /// Make keys, show them, and give their public part away
     Keys(KeysArgs),
     /// Sign a release request, offline
@@ -432,6 +434,32 @@ pub struct ExportArgs {
     /// Where from, and under which trust
     #[command(flatten)]
     pub client: ClientArgs,
+}
+
+/// Options of `gc`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice gc --dry-run
+  packice gc --json                 from a timer, once a day
+
+It keeps what the policy in the newest release promises: the newest versions, and each older one for
+the promised time after it was replaced; what an upload under way relies on stays as well. An object
+that nothing needs is noted first, and removed by a later run once its time is over. It is safe at
+any time; where a release is under way it says so and changes nothing.")]
+pub struct GcArgs {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The edge [default: the configured one]
+    #[arg(long, value_name = "URL")]
+    pub edge: Option<String>,
+    /// The publish key's file [default: PACKICE_PUBLISH_KEY, or the one that packice.toml names]
+    #[arg(long, value_name = "FILE")]
+    pub publish_key: Option<String>,
+    /// Which passphrase
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
 }
 
 /// Options of `tune`.

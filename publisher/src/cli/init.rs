@@ -242,10 +242,10 @@ release = "keys/release.key"
 root = "keys/root.key"
 publish = "keys/publish.key"
 
-# What you promise to keep on the edge; nothing where left out.
+# What you promise to keep on the edge; this much where it is left out.
 # [policy]
-# keep_versions = 10
-# keep_days = 30
+# keep_versions = 3       the newest so many versions of a channel
+# keep_days = 7           each older one for so long after it was replaced
 
 [[collection]]
 name = {name}

@@ -8,6 +8,7 @@ mod cost;
 mod diff;
 mod edge_args;
 mod export;
+mod gc;
 mod init;
 mod inspect;
 mod keys;
@@ -65,6 +66,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Verb::Verify(args) => verify::run(cli, args, ui),
         Verb::VerifyProof(args) => proof::verify(cli, args, ui),
         Verb::Export(args) => export::run(cli, args, ui),
+        Verb::Gc(args) => gc::run(cli, args, ui),
         Verb::Tune(args) => tune::run(cli, args, ui),
         Verb::Inspect(args) => inspect::run(cli, args, ui),
         Verb::Diff(args) => diff::run(cli, args, ui),

@@ -159,6 +159,8 @@ fn go_back(
     let bytes = manifest.encode();
     let object = ObjectRef { name: packice_core::hash::wire_name(&bytes), len: bytes.len() as u64 };
     let path = Edge::object_path(ObjectKind::Manifest, &object.name);
+    // A collection may be about to remove what only the older version needs.
+    crate::keep::claim_version(&desk.edge, &bytes)?;
     desk.edge.put(&path, &bytes, &Condition::Always)?;
     let channel = Channel { name: name.clone(), version: manifest.version, manifest: object };
     Ok((channel, Content { manifest, bytes }))

@@ -184,6 +184,7 @@ fn prepare_at(desk: &Desk<'_>, options: &Options, state: &mut State) -> Result<P
     }
     if !stands {
         check_place(desk, &at, &build, &channel)?;
+        desk.config.check_promise(wire_len(&build))?;
     }
     desk.upload_trust_roots()?;
     outcome.uploaded = upload(desk, &build)?;
@@ -210,6 +211,17 @@ fn prepare_at(desk: &Desk<'_>, options: &Options, state: &mut State) -> Result<P
 fn with_finished(outcome: Outcome, finished: Finished) -> Outcome {
     let Finished { log_size, bootstrap_bytes, witnesses, moved: _, behind } = finished;
     Outcome { moved: true, log_size, bootstrap_bytes, witnesses, behind, ..outcome }
+}
+
+/// Bytes on the wire of all that a new client fetches of a build.
+fn wire_len(build: &Build) -> u64 {
+    let of = |collection: &packice_core::format::manifest::Collection| {
+        let base = &collection.base;
+        base.wire_len
+            + base.dictionary.map_or(0, |dictionary| dictionary.object.len)
+            + collection.overlay.map_or(0, |overlay| overlay.wire_len)
+    };
+    build.manifest.collections.iter().map(of).sum()
 }
 
 fn channel_of(channel: &Name, build: &Build) -> Channel {
