@@ -28,6 +28,7 @@ const SHELL_CODES = {
   'misuse/options': 'what was handed to the engine is not of the right shape',
   'misuse/unknown-request': 'the page and its worker are of different versions',
   'peer/cancelled': 'a fetch was cut off',
+  'peer/false-alarm': 'a source that is listened to calls, and has nothing newer',
   'peer/hash-mismatch': 'what a source sent is not what its name says',
   'peer/http-status': 'a source answered with a status that is no success',
   'peer/network': 'a source could not be reached, or the connection broke',
