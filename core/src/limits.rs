@@ -132,7 +132,7 @@ pub const MAX_SEGMENT_OPERATIONS: usize = 1 << 16;
 /// Most bytes of new keys and values of one delta segment: a target of 1 MiB, and one record.
 pub const MAX_SEGMENT_PLAIN_LEN: usize = (1 << 20) + MAX_VALUE_LEN + MAX_KEY_LEN;
 /// Most bytes of old records that a delta segment may take as its reference as a whole.
-pub const MAX_SEGMENT_REFERENCE_LEN: usize = 2 << 20;
+pub const MAX_SEGMENT_REFERENCE_LEN: usize = 1 << 20;
 
 /// Longest layer directory: an object on the wire, of a hundred thousand changed frames.
 pub const MAX_LAYER_LEN: usize = MAX_OBJECT_LEN;

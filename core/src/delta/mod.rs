@@ -12,8 +12,10 @@
 mod coder;
 mod model;
 mod ops;
+mod pass;
 mod segment;
 mod text;
 
 pub use ops::{OldRecords, Op, Piece, PieceRecords, diff, split};
+pub use pass::LEARN_STEP;
 pub use segment::{Unpacker, pack};

@@ -11,7 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::coder::BitCoder;
-use super::model::{Mixer, Model, mix_hash};
+use super::model::{INPUTS, Mixer, Model, Rare, mix_hash};
 
 /// The symbol at the end of a string.
 const END: u16 = 256;
@@ -50,6 +50,14 @@ const SEARCH_AHEAD: usize = 200;
 /// How many symbols must agree there.
 const SEARCH_LEN: usize = 4;
 
+/// Counts of how often in a row a guess held.
+const HELD: usize = 1 << 16;
+/// From so many on, and a chance to fail of less than one in 2^`BET_BITS`, it is bet on.
+const BET_MIN: u8 = 3;
+const BET_BITS: u32 = 6;
+/// Kinds of bets, sixteen counts of each.
+const BETS: usize = 6;
+
 const MATCH_LONG: usize = 7;
 const MATCH_SHORT: usize = 4;
 const MAX_MATCHED: usize = 60;
@@ -62,9 +70,13 @@ const NUMBER_SALT: u32 = 0x6e75;
 #[derive(Debug)]
 pub(super) struct Text<C> {
     pub(super) model: Model<C>,
-    follow_mixer: Mixer,
+    flag_mixer: Mixer,
     byte_mixer: Mixer,
-    history: Vec<u16>,
+    /// How often in a row a guess held, by what led to it.
+    held: Vec<u8>,
+    /// The chances that it fails all the same.
+    rare: [Rare; BETS * 16],
+    history: History,
     /// The last eight symbols, the newest lowest.
     recent: u64,
     /// Hash of the letters and digits since the last other symbol.
@@ -83,9 +95,11 @@ impl<C: BitCoder> Text<C> {
         let index_bits = bits - 3;
         Self {
             model: Model::new(coder, bits),
-            follow_mixer: Mixer::new(7, 128, 14_000, 10),
-            byte_mixer: Mixer::new(8, 256 * 3 + 16, 12_000, 6),
-            history: Vec::new(),
+            flag_mixer: Mixer::new(128, 14_000, 10),
+            byte_mixer: Mixer::new(256 * 3 + 16, 12_000, 6),
+            held: vec![0; HELD],
+            rare: [Rare::NEW; BETS * 16],
+            history: History::default(),
             recent: 0,
             word: 0,
             long: vec![0; 1 << index_bits],
@@ -102,7 +116,7 @@ impl<C: BitCoder> Text<C> {
         let length = 63 - value.leading_zeros();
         let salt = mix_hash(mix_hash(id, context), NUMBER_SALT);
         let mut bits = 0;
-        while bits < 63 && self.model.plain_bit(bits < length, mix_hash(salt, bits) as usize) {
+        while bits < 63 && self.model.plain_flag(bits < length, mix_hash(salt, bits)) {
             bits += 1;
         }
         let mut found = 1u64;
@@ -111,7 +125,7 @@ impl<C: BitCoder> Text<C> {
             let upper = if bits - at <= 3 { found & 7 } else { 0 };
             let known = u32::try_from(upper).unwrap_or(0);
             let slot = mix_hash(salt, 64 + (bits << 10 | at << 4 | known));
-            let bit = self.model.plain_bit(value >> at & 1 == 1, slot as usize);
+            let bit = self.model.plain_flag(value >> at & 1 == 1, slot);
             found = found << 1 | u64::from(bit);
         }
         found - 1
@@ -196,62 +210,117 @@ impl<C: BitCoder> Text<C> {
 
     /// Codes one symbol, with what the old text has here.
     fn symbol(&mut self, symbol: u16, expected: Option<(u16, u32, u32)>, kind: Kind) -> u16 {
-        let (o1, o2, o4) = (self.order(1), self.order(2), self.order(4));
-        let follow = self.follow.and_then(|f| Some((*self.history.get(f.at)?, f.matched)));
+        let follow = self.follow.and_then(|f| Some((self.history.symbol(f.at)?, f.matched)));
         let matched = follow.map_or(0, |(_, matched)| matched);
         let matched = u32::try_from(matched.min(MAX_MATCHED)).unwrap_or(0);
-        let mut not = None;
-        if let Some((guess, state, look)) = expected {
-            let g = u32::from(guess);
-            let agree = match follow {
-                None => 0,
-                Some((other, _)) if other == guess => 1,
-                Some(_) => 2,
-            };
-            let contexts = [
-                mix_hash(state, 1),
-                mix_hash(o2 ^ g << 8, 2 + agree * 16),
-                mix_hash(look, 3),
-                mix_hash(o4 ^ g << 16, 4),
-                mix_hash(look ^ o1, 5),
-                mix_hash(agree << 8 | matched.min(15) | (state & 15).min(3) << 12, 6 + g * 16),
-                mix_hash(self.word ^ g << 24, 7),
-            ];
-            let set = (agree * 16 + (state & 15)) as usize + if state >= 32 { 48 } else { 0 };
-            if self.flag(symbol == guess, &contexts, set) {
-                return guess;
-            }
-            not = Some(guess);
-        }
-        if let Some((guess, _)) = follow
-            && not != Some(guess)
+        let follow = follow.map(|(guess, _)| guess);
+        if let Some((guess, state, look)) = expected
+            && self.is_old(symbol == guess, guess, (state, look), follow, matched)
         {
-            let g = u32::from(guess);
-            let second = u32::from(not.is_some());
-            let contexts = [
-                mix_hash(matched, 11),
-                mix_hash(o1 ^ g << 8, 12),
-                mix_hash(o2 ^ g << 8, 13),
-                mix_hash(self.order(3) ^ g << 16, 14),
-                mix_hash(o4 ^ g << 16, 15),
-                mix_hash(matched.min(15) | (kind as u32) << 8 | second << 10, 16),
-                mix_hash(self.word ^ g << 24, 17),
-            ];
-            let set = 96 + (matched / 4) as usize + 16 * second as usize;
-            if self.flag(symbol == guess, &contexts, set) {
-                return guess;
-            }
-            not = not.or(Some(guess));
+            return guess;
         }
-        self.byte(symbol, not, follow.map(|(guess, _)| guess), matched, kind)
+        let not = expected.map(|(guess, ..)| guess);
+        if let Some(guess) = follow
+            && not != Some(guess)
+            && self.is_followed(symbol == guess, guess, not.is_some(), matched, kind)
+        {
+            return guess;
+        }
+        self.byte(symbol, not.or(follow), follow, matched, kind)
     }
 
-    fn flag(&mut self, bit: bool, contexts: &[u32], set: usize) -> bool {
-        let mut slots = [0usize; 8];
-        for (slot, context) in slots.iter_mut().zip(contexts) {
-            *slot = *context as usize;
+    /// Codes whether the old text's symbol comes next.
+    fn is_old(
+        &mut self,
+        bit: bool,
+        guess: u16,
+        (state, look): (u32, u32),
+        follow: Option<u16>,
+        matched: u32,
+    ) -> bool {
+        let agree = match follow {
+            None => 0,
+            Some(other) if other == guess => 1,
+            Some(_) => 2,
+        };
+        let run = state & 15;
+        let place = mix_hash(look, self.order(3));
+        let count = usize::from(run == 15) | (agree as usize & 1) << 1;
+        let bet = agree < 2 && state < 32;
+        let (known, coded) = self.bet(bit, place, count, bet);
+        if let Some(bit) = coded {
+            return bit;
         }
-        self.model.bit(bit, &slots[..contexts.len()], &mut self.follow_mixer, set, 255)
+        let g = u32::from(guess);
+        let (o1, o2) = (self.order(1), self.order(2));
+        let contexts = [
+            mix_hash(state, 1),
+            mix_hash(o2 ^ g << 8, 2 + agree * 16),
+            mix_hash(look, 3),
+            mix_hash(self.order(4) ^ g << 16, 4),
+            mix_hash(look ^ o1, 5),
+            mix_hash(agree << 8 | matched.min(15) | run.min(3) << 12, 6 + g * 16),
+            mix_hash(self.word ^ g << 24, 7),
+            mix_hash(u32::from(known.min(15)) | run.min(3) << 8 | agree << 12, 8),
+        ];
+        let set = (agree * 16 + run) as usize + if state >= 32 { 48 } else { 0 };
+        let bit = self.model.flag(bit, &contexts, &mut self.flag_mixer, set);
+        self.settle(bit, place);
+        bit
+    }
+
+    /// Codes whether the symbol comes next that followed the last time.
+    fn is_followed(
+        &mut self,
+        bit: bool,
+        guess: u16,
+        second: bool,
+        matched: u32,
+        kind: Kind,
+    ) -> bool {
+        let (g, second) = (u32::from(guess), u32::from(second));
+        let o4 = self.order(4);
+        let place = mix_hash(o4 ^ g << 16, 10);
+        let count = 4 + usize::from(matched >= 32);
+        let (known, coded) = self.bet(bit, place, count, second == 0 && matched >= 16);
+        if let Some(bit) = coded {
+            return bit;
+        }
+        let (o1, o2) = (self.order(1), self.order(2));
+        let contexts = [
+            mix_hash(matched, 11),
+            mix_hash(o1 ^ g << 8, 12),
+            mix_hash(o2 ^ g << 8, 13),
+            mix_hash(self.order(3) ^ g << 16, 14),
+            mix_hash(o4 ^ g << 16, 15),
+            mix_hash(matched.min(15) | (kind as u32) << 8 | second << 10, 16),
+            mix_hash(self.word ^ g << 24, 17),
+            mix_hash(u32::from(known.min(15)) | matched.min(15) << 8, 18),
+        ];
+        let set = 96 + (matched / 4) as usize + 16 * second as usize;
+        let bit = self.model.flag(bit, &contexts, &mut self.flag_mixer, set);
+        self.settle(bit, place);
+        bit
+    }
+
+    /// Codes a guess that held each time so far, cheaply: how often it did, and the bit if so.
+    fn bet(&mut self, bit: bool, place: u32, kind: usize, bet: bool) -> (u8, Option<bool>) {
+        let known = self.held[(place >> 16) as usize];
+        let Some(rare) = self.rare.get_mut(usize::from(known.min(15)) | kind << 4) else {
+            return (known, None);
+        };
+        if !bet || known < BET_MIN || !rare.is_below(BET_BITS) {
+            return (known, None);
+        }
+        let bit = !self.model.rare_bit(!bit, rare);
+        self.settle(bit, place);
+        (known, Some(bit))
+    }
+
+    /// Counts whether a guess held.
+    fn settle(&mut self, bit: bool, place: u32) {
+        let held = &mut self.held[(place >> 16) as usize];
+        *held = if bit { held.saturating_add(1) } else { 0 };
     }
 
     /// Codes a symbol by its contexts alone.
@@ -275,16 +344,16 @@ impl<C: BitCoder> Text<C> {
             mix_hash(not ^ o1 << 9, 26),
             mix_hash(self.word, 27 + ((kind as u32) << 8)),
         ];
-        let mut slots = [0usize; 8];
-        let select = |node: u32, slots: &mut [usize; 8]| {
+        let mut slots = [0u32; INPUTS];
+        let select = |node: u32, slots: &mut [u32; INPUTS]| {
             for (slot, context) in slots.iter_mut().zip(&contexts) {
-                *slot = mix_hash(*context, node) as usize & !15;
+                *slot = mix_hash(*context, node) & !15;
             }
         };
         select(0x10_0000, &mut slots);
         let mixer = &mut self.byte_mixer;
         let end_set = 256 * 3 + (kind as usize) + if not > 0 { 4 } else { 0 };
-        if self.model.bit(symbol == END, &slots, mixer, end_set, 255) {
+        if self.model.bit(symbol == END, &slots, mixer, end_set) {
             return END;
         }
         let (byte, mut node) = (u32::from(symbol), 1u32);
@@ -296,7 +365,7 @@ impl<C: BitCoder> Text<C> {
                 if step > 3 { node } else { node & ((1 << (3 - step)) - 1) | 1 << (3 - step) };
             let mut at = slots;
             for slot in &mut at {
-                *slot |= (within & 15) as usize;
+                *slot |= within & 15;
             }
             let near =
                 match follow {
@@ -306,7 +375,7 @@ impl<C: BitCoder> Text<C> {
                     _ => 0,
                 };
             let set = node as usize + 256 * near;
-            let bit = self.model.bit(byte >> step & 1 == 1, &at, &mut self.byte_mixer, set, 127);
+            let bit = self.model.bit(byte >> step & 1 == 1, &at, &mut self.byte_mixer, set);
             node = node << 1 | u32::from(bit);
         }
         u16::try_from(node & 255).unwrap_or(0)
@@ -325,7 +394,7 @@ impl<C: BitCoder> Text<C> {
     /// Adds a symbol to the history, and finds what to follow.
     fn append(&mut self, symbol: u16, seek: bool) {
         self.follow = match self.follow {
-            Some(f) if seek && self.history.get(f.at) == Some(&symbol) => {
+            Some(f) if seek && self.history.symbol(f.at) == Some(symbol) => {
                 Some(Follow { at: f.at + 1, matched: (f.matched + 1).min(MAX_MATCHED) })
             }
             _ => None,
@@ -361,10 +430,43 @@ impl<C: BitCoder> Text<C> {
         if at == 0 || at >= end {
             return None;
         }
-        let before = self.history[..at].iter().rev();
-        let matched = before.zip(self.history.iter().rev()).take(32).take_while(|(a, b)| a == b);
+        let symbols = self.history.bytes.as_slice();
+        let before = symbols[..at].iter().rev();
+        let matched = before.zip(symbols.iter().rev()).take(32).take_while(|(a, b)| a == b);
         let matched = matched.count();
         if matched < MATCH_SHORT { None } else { Some(Follow { at, matched }) }
+    }
+}
+
+/// All symbols so far: a byte each, and a bit that tells an end from a zero.
+#[derive(Debug, Default)]
+struct History {
+    bytes: Vec<u8>,
+    ends: Vec<u64>,
+}
+
+impl History {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn push(&mut self, symbol: u16) {
+        let at = self.bytes.len();
+        if at.is_multiple_of(64) {
+            self.ends.push(0);
+        }
+        let byte = u8::try_from(symbol);
+        if let (Err(_), Some(ends)) = (byte, self.ends.last_mut()) {
+            *ends |= 1 << (at % 64);
+        }
+        self.bytes.push(byte.unwrap_or(0));
+    }
+
+    fn symbol(&self, at: usize) -> Option<u16> {
+        match *self.bytes.get(at)? {
+            0 if self.ends[at / 64] >> (at % 64) & 1 == 1 => Some(END),
+            byte => Some(byte.into()),
+        }
     }
 }
 
@@ -394,20 +496,50 @@ impl Under<'_> {
         if self.at <= self.text.len() {
             self.at += 1;
         }
-        if self.run >= 4 || new.len() < SEARCH_LEN || self.text.is_empty() {
+        if self.run >= 4 || self.text.is_empty() {
             return;
         }
-        let tail = &new[new.len() - SEARCH_LEN..];
-        let from = self.at.saturating_sub(SEARCH_BACK);
-        let to = (self.at + SEARCH_AHEAD).min(self.text.len());
-        let Some(window) = self.text.get(from..to) else { return };
-        let places = window.windows(SEARCH_LEN).enumerate().filter(|(_, seen)| *seen == tail);
-        let places = places.map(|(at, _)| from + at + SEARCH_LEN);
-        if let Some(place) = places.min_by_key(|place| (place.abs_diff(self.at), *place))
+        let Some(tail) = new.last_chunk::<SEARCH_LEN>() else { return };
+        if let Some(place) = nearest(self.text, self.at, *tail)
             && place != self.at
         {
             self.at = place;
             self.run = 1;
         }
     }
+}
+
+/// The place that is nearest to `at` and comes after four symbols.
+fn nearest(text: &[u8], at: usize, tail: [u8; SEARCH_LEN]) -> Option<usize> {
+    let start = at.saturating_sub(SEARCH_LEN);
+    let end = (at + SEARCH_AHEAD).min(text.len());
+    let ahead = text.get(start..end).and_then(|text| find(text, tail));
+    let ahead = ahead.map(|found| start + found + SEARCH_LEN);
+    let far = ahead.map_or(SEARCH_BACK, |place| (place.abs_diff(at)).min(SEARCH_BACK));
+    let back = (1..=far).find_map(|far| {
+        let start = at.checked_sub(far + SEARCH_LEN)?;
+        (text.get(start..start + SEARCH_LEN)? == tail).then_some(at - far)
+    });
+    back.or(ahead)
+}
+
+/// Where four symbols come first. Looks at eight places at a time for the first of the four.
+fn find(text: &[u8], tail: [u8; SEARCH_LEN]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let [first, ..] = tail;
+    let is = |at: &usize| text.get(*at..*at + SEARCH_LEN) == Some(&tail);
+    let (eights, rest) = text.as_chunks::<8>();
+    for (eight, at) in eights.iter().zip((0..).step_by(8)) {
+        let other = u64::from_le_bytes(*eight) ^ (u64::from(first) * ONES);
+        // A byte that is zero, and perhaps some above it.
+        let mut zeros = other.wrapping_sub(ONES) & !other & ONES << 7;
+        while zeros != 0 {
+            let place = at + (zeros.trailing_zeros() / 8) as usize;
+            if is(&place) {
+                return Some(place);
+            }
+            zeros &= zeros - 1;
+        }
+    }
+    (text.len() - rest.len()..text.len()).find(is)
 }

@@ -15,7 +15,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::delta::{OldRecords, Op, Unpacker};
+use crate::delta::{LEARN_STEP, OldRecords, Op, Unpacker};
 use crate::error::{DeltaError, Error};
 use crate::format::layer::{Change, LayerDirectory, LayerPageRef, PageBody, Patch};
 use crate::format::manifest::{Delta, Segment};
@@ -227,6 +227,9 @@ impl Apply {
     /// Unpacks some operations.
     fn unpack(&mut self) -> Result<usize, Error> {
         let Stage::Unpack { unpacker, old } = &mut self.stage else { return Ok(1) };
+        if !unpacker.learn(old)? {
+            return Ok(LEARN_STEP.saturating_mul(UNPACK_COST));
+        }
         let mut plain = 0u64;
         while plain < UNPACK_BYTES {
             match unpacker.advance(old)? {
