@@ -145,4 +145,31 @@ impl Shop {
         std::fs::write(&file, format!("{report:#}\n"))?;
         Ok(file)
     }
+
+    /// Adds figures and detail to `target/bench/{name}.json`, which several commands fill: what it
+    /// holds of other ids stays.
+    pub(crate) fn add_bench(
+        &self,
+        name: &str,
+        figures: &[(&str, serde_json::Value, &str)],
+        detail: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<PathBuf> {
+        let file = self.target.join("bench").join(format!("{name}.json"));
+        let held: serde_json::Value = std::fs::read(&file)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        let mut all: Vec<_> = figures.to_vec();
+        for figure in held["figures"].as_array().into_iter().flatten() {
+            if let (Some(id), Some(unit)) = (figure["id"].as_str(), figure["unit"].as_str())
+                && figures.iter().all(|(new, ..)| *new != id)
+            {
+                all.push((id, figure["value"].clone(), unit));
+            }
+        }
+        all.sort_by_key(|(id, ..)| *id);
+        let mut merged = held["detail"].as_object().cloned().unwrap_or_default();
+        merged.extend(detail.clone());
+        self.write_bench(name, &all, merged.into())
+    }
 }

@@ -14,6 +14,7 @@ use packice_core::tree::build::TreeBuilder;
 use packice_core::types::WireName;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+pub mod delta;
 pub mod trust;
 #[path = "../../src/vectors/mod.rs"]
 pub mod vectors;

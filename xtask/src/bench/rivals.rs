@@ -69,7 +69,8 @@ fn made(command: &mut Command, out: &PathBuf) -> Result<u64> {
     Ok(std::fs::metadata(out)?.len())
 }
 
-fn zstd(shop: &Shop, old: &Path, new: &Path, out: &PathBuf) -> Result<u64> {
+/// One zstd frame with the old file as its reference.
+pub(crate) fn zstd(shop: &Shop, old: &Path, new: &Path, out: &PathBuf) -> Result<u64> {
     let mut zstd = shop.command("zstd");
     zstd.args(["-q", "-f", "-19", "--long=27", "--no-check"]);
     zstd.arg(format!("--patch-from={}", old.display())).arg(new).arg("-o").arg(out);

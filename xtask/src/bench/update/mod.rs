@@ -1,12 +1,19 @@
 //! `cargo xtask bench update`: what an update weighs as a delta, beside what outside tools make of
 //! the same two versions: of the files as they were published, and again of the sorted records.
-//! The smallest of all counts.
+//! The smallest of all counts. Beside them: what a client that follows fetches besides the delta
+//! (`overhead`), how fast a delta is unpacked natively and in wasm (`speed`), and the synthetic set
+//! (`synthetic`).
 
-use std::collections::BTreeMap;
+mod chart;
+mod overhead;
+mod report;
+mod speed;
+mod synthetic;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::history::{self, History};
 use super::rivals::{self, Update};
@@ -26,6 +33,15 @@ pub(crate) struct Args {
     /// Only these sets.
     #[arg(long)]
     set: Vec<String>,
+    /// Records of the synthetic set; 0 leaves it out.
+    #[arg(long, default_value_t = 1_000_000)]
+    syn: u64,
+    /// Leave out what a client fetches besides, and how fast it unpacks.
+    #[arg(long)]
+    only_bytes: bool,
+    /// Write the chart and the table of the docs.
+    #[arg(long)]
+    write_docs: bool,
 }
 
 /// One pair, measured.
@@ -38,6 +54,10 @@ struct Row {
 impl Row {
     fn bytes(&self) -> u64 {
         self.delta["bytes"].as_u64().unwrap_or(u64::MAX)
+    }
+
+    fn field(&self, name: &str) -> &str {
+        self.delta[name].as_str().unwrap_or_default()
     }
 
     fn best(&self) -> Result<&Update> {
@@ -64,7 +84,55 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
         }
         step.done("");
     }
-    report(shop, &rows)
+    let mut found = Found::default();
+    report::pairs(&rows, &mut found)?;
+    let own = args.data.is_none() && args.set.is_empty();
+    if own && args.syn > 0 {
+        synthetic::main(shop, &deltas, args.syn, &mut found)?;
+    }
+    if own && !args.only_bytes {
+        overhead::main(shop, &histories, &mut found)?;
+        speed::main(shop, &deltas, &histories, &mut found)?;
+    }
+    let figures: Vec<_> =
+        found.figures.iter().map(|(id, value, unit)| (id.as_str(), value.clone(), *unit)).collect();
+    let out = shop.add_bench("update", &figures, &found.detail)?;
+    std::fs::write(out.with_extension("md"), report::table(&rows)?)?;
+    if args.write_docs {
+        ensure!(own, "the docs are of all four sets");
+        report::write_docs(shop, &rows)?;
+    }
+    println!("{}", out.display());
+    Ok(())
+}
+
+/// What was measured: figures for machines, and everything that led to them.
+#[derive(Default)]
+struct Found {
+    figures: Vec<(String, Value, &'static str)>,
+    detail: Map<String, Value>,
+}
+
+impl Found {
+    fn figure(&mut self, id: impl Into<String>, value: Value, unit: &'static str) {
+        let id = id.into();
+        println!("{id}: {value} {unit}");
+        self.figures.push((id, value, unit));
+    }
+
+    fn detail(&mut self, name: &str, value: Value) {
+        self.detail.insert(name.into(), value);
+    }
+}
+
+/// Sizes are far below 2^52.
+#[expect(clippy::cast_precision_loss, reason = "a size in bytes is exact in an f64")]
+fn exact(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+fn rounded(value: f64) -> Value {
+    json!((value * 10_000.0).round() / 10_000.0)
 }
 
 /// The packer as the publisher runs it: optimised.
@@ -90,56 +158,3 @@ fn measure(shop: &Shop, deltas: &Path, history: &History, from: &str, to: &str) 
     Ok(Row { set: history.name.clone(), delta, rivals })
 }
 
-/// Sizes are far below 2^52.
-#[expect(clippy::cast_precision_loss, reason = "a size in bytes is exact in an f64")]
-fn exact(bytes: u64) -> f64 {
-    bytes as f64
-}
-
-fn report(shop: &Shop, rows: &[Row]) -> Result<()> {
-    let mut table = String::from(
-        "| set | pair | inserts/updates/deletes | delta | best tool | its bytes | ratio |\n\
-         | --- | --- | --- | --- | --- | --- | --- |\n",
-    );
-    let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    let mut worst = 0f64;
-    let mut detail = Vec::new();
-    for row in rows {
-        let (best, bytes) = (row.best()?, row.bytes());
-        let ratio = exact(bytes) / exact(best.bytes);
-        worst = worst.max((exact(bytes) - GRACE_BYTES) / exact(best.bytes));
-        for set in [row.set.as_str(), "all"] {
-            let sum = sums.entry(set).or_default();
-            *sum = (sum.0 + bytes, sum.1 + best.bytes);
-        }
-        let field = |name: &str| row.delta[name].as_str().unwrap_or_default().to_owned();
-        table += &format!(
-            "| {} | {} → {} | {}/{}/{} | {bytes} | {} | {} | {ratio:.3} |\n",
-            row.set,
-            field("from"),
-            field("to"),
-            row.delta["inserts"],
-            row.delta["updates"],
-            row.delta["deletes"],
-            best.name,
-            best.bytes,
-        );
-        let tools: BTreeMap<_, _> = row.rivals.iter().map(|u| (&u.name, u.bytes)).collect();
-        detail.push(json!({"set": row.set, "delta": row.delta, "tools": tools}));
-    }
-    print!("{table}");
-    let round = |ratio: f64| (ratio * 10_000.0).round() / 10_000.0;
-    let mut figures = vec![("c1.worst_ratio".to_owned(), json!(round(worst)), "ratio")];
-    for (set, (bytes, best)) in &sums {
-        let ratio = round(exact(*bytes) / exact(*best));
-        println!("{set}: {bytes} of {best} bytes, {ratio}");
-        figures.push((format!("c1.sum_ratio.{set}"), json!(ratio), "ratio"));
-    }
-    println!("worst pair, after {GRACE_BYTES} bytes: {:.4}", worst);
-    let figures: Vec<_> =
-        figures.iter().map(|(id, value, unit)| (id.as_str(), value.clone(), *unit)).collect();
-    let out = shop.write_bench("update", &figures, json!({"pairs": detail}))?;
-    std::fs::write(out.with_extension("md"), table)?;
-    println!("{}", out.display());
-    Ok(())
-}
