@@ -4,12 +4,8 @@ use anyhow::Result;
 
 use super::{Row, exact};
 
-const SETS: [(&str, &str); 4] = [
-    ("phish", "#b98522"),
-    ("uniswap", "#3f8f5c"),
-    ("solana", "#7b64ad"),
-    ("bcd", "#2f6f9f"),
-];
+const SETS: [(&str, &str); 4] =
+    [("phish", "#b98522"), ("uniswap", "#3f8f5c"), ("solana", "#7b64ad"), ("bcd", "#2f6f9f")];
 
 /// One dot a pair, over the best tool's bytes; both axes named.
 pub(super) fn svg(rows: &[Row]) -> Result<String> {

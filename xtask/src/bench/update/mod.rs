@@ -39,6 +39,10 @@ pub(crate) struct Args {
     /// Leave out what a client fetches besides, and how fast it unpacks.
     #[arg(long)]
     only_bytes: bool,
+    /// Take the tools' bytes from reports of earlier runs, for the pairs that are in them: they
+    /// depend on nothing but the two files, and take most of the time.
+    #[arg(long)]
+    tools: Vec<PathBuf>,
     /// Write the chart and the table of the docs.
     #[arg(long)]
     write_docs: bool,
@@ -74,13 +78,20 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     };
     histories.retain(|history| args.set.is_empty() || args.set.contains(&history.name));
     ensure!(!histories.is_empty(), "no set has a name that --set gives");
+    let mut known = Vec::new();
+    for file in &args.tools {
+        let text =
+            std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        known.push(serde_json::from_slice::<Value>(&text)?);
+    }
     let deltas = build(shop)?;
     let mut rows = Vec::new();
     for history in &histories {
         let pairs = history.pairs();
         let step = Step::start(format!("{}: {} pairs", history.name, pairs.len()));
         for (from, to) in pairs {
-            rows.push(measure(shop, &deltas, history, from, to)?);
+            let held = known.iter().find_map(|report| tools_of(report, history, from, to));
+            rows.push(measure(shop, &deltas, history, (from, to), held)?);
         }
         step.done("");
     }
@@ -145,16 +156,43 @@ fn build(shop: &Shop) -> Result<PathBuf> {
     Ok(shop.target.join("release/deltas"))
 }
 
-fn measure(shop: &Shop, deltas: &Path, history: &History, from: &str, to: &str) -> Result<Row> {
+/// The tools' bytes of a pair in an earlier report.
+fn tools_of(report: &Value, history: &History, from: &str, to: &str) -> Option<Vec<Update>> {
+    let pairs = report["detail"]["pairs"].as_array()?;
+    let pair = pairs.iter().find(|pair| {
+        let delta = &pair["delta"];
+        pair["set"] == history.name.as_str() && delta["from"] == from && delta["to"] == to
+    })?;
+    let tools = pair["tools"].as_object()?;
+    let update = |(name, bytes): (&String, &Value)| {
+        Some(Update { name: name.clone(), bytes: bytes.as_u64()? })
+    };
+    tools.iter().map(update).collect()
+}
+
+fn measure(
+    shop: &Shop,
+    deltas: &Path,
+    history: &History,
+    (from, to): (&str, &str),
+    held: Option<Vec<Update>>,
+) -> Result<Row> {
     let mut command = shop.command(deltas);
     command.arg(&history.dir).arg(format!("{from}:{to}"));
     let delta: Value = serde_json::from_str(&step::capture(&mut command)?)?;
+    let rivals = match held {
+        Some(held) => held,
+        None => run_tools(shop, history, from, to)?,
+    };
+    Ok(Row { set: history.name.clone(), delta, rivals })
+}
+
+fn run_tools(shop: &Shop, history: &History, from: &str, to: &str) -> Result<Vec<Update>> {
     let work = shop.target.join("bench-update");
     let mut rivals = Vec::new();
     for (end, kind) in [("raw", "published"), ("jsonl", "records")] {
         let file = |version: &str| history.dir.join(format!("{version}.{end}"));
         rivals.extend(rivals::all(shop, &file(from), &file(to), kind, &work)?);
     }
-    Ok(Row { set: history.name.clone(), delta, rivals })
+    Ok(rivals)
 }
-

@@ -46,10 +46,8 @@ pub(super) fn main(shop: &Shop, deltas: &Path, records: u64, found: &mut Found) 
 /// `VERSION.records`: the records in key order, each with the lengths of key and value before it.
 fn write(dir: &Path, records: u64, version: u64) -> Result<()> {
     let set = Syn::new(records, version);
-    let mut all: Vec<_> = set
-        .ids()
-        .filter_map(|id| set.value(id).map(|value| (syn::key(id), value)))
-        .collect();
+    let mut all: Vec<_> =
+        set.ids().filter_map(|id| set.value(id).map(|value| (syn::key(id), value))).collect();
     all.sort();
     let mut file = BufWriter::new(File::create(dir.join(format!("{version}.records")))?);
     for (key, value) in all {
