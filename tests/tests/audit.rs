@@ -79,6 +79,19 @@ fn stored_becomes_audited_without_a_request_and_stays_so_over_a_restart() {
 }
 
 #[test]
+fn an_audit_that_is_left_takes_no_idle_time() {
+    let ours = Publication::of(&specs(1));
+    let mut shell = synced(&ours);
+    shell.engine.leave_audit();
+    let loads_before = loads(&shell);
+    shell.feed(Input::Idle);
+    shell.settle();
+    let status = shell.status();
+    assert!(status.audit.bundles_done == 0 && status.audit.bundles_total > 0);
+    assert_eq!(loads(&shell), loads_before);
+}
+
+#[test]
 fn an_audit_that_was_cut_off_goes_on_where_it_was_written_down() {
     let ours = Publication::of(&specs(1));
     let mut store = synced(&ours).close();

@@ -81,11 +81,18 @@ pub(super) struct Audit {
     marks: Vec<Mark>,
     task: Task,
     unsaved: u64,
+    /// Whether idle time is for other things.
+    off: bool,
     /// Collections whose page or dictionary the store does not give, until the next sync.
     stuck: Set<usize>,
 }
 
 impl Audit {
+    /// From now on nothing is audited.
+    pub(super) fn turn_off(&mut self) {
+        self.off = true;
+    }
+
     /// Takes in what the store kept; a row that does not read counts as none.
     pub(super) fn restore(&mut self, row: &[u8]) {
         self.marks = parse(row).unwrap_or_default();
@@ -153,9 +160,14 @@ fn encode(marks: &[&Mark]) -> Vec<u8> {
 }
 
 impl Engine {
+    /// Leaves the audit from now on: idle time goes to merging layers alone.
+    pub fn leave_audit(&mut self) {
+        self.audit.turn_off();
+    }
+
     /// Whether idle time would be used.
     pub(super) fn audit_is_due(&self) -> bool {
-        let idle = self.sync.is_none() && self.reads.is_empty();
+        let idle = self.sync.is_none() && self.reads.is_empty() && !self.audit.off;
         idle && matches!(self.audit.task, Task::Idle) && self.next_unaudited().is_some()
     }
 
