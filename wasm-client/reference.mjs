@@ -11,7 +11,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (path) => readFileSync(join(ROOT, path), 'utf8');
 
 /** Interfaces whose every member must say what it is for. */
-const SAID_IN_FULL = ['OpenOptions', 'DestroyOptions', 'VerifyOptions', 'Dataset', 'Events'];
+const SAID_IN_FULL = [
+  'OpenOptions', 'DestroyOptions', 'VerifyOptions', 'Reader', 'View', 'Dataset', 'Events',
+];
 
 /** Codes that TypeScript or the shell's Rust make: core's stand with their variants. */
 const SHELL_CODES = {
@@ -24,6 +26,7 @@ const SHELL_CODES = {
   'misuse/closed': 'the data set was closed: open it again',
   'misuse/key': 'a key is a string or a `Uint8Array`',
   'misuse/proof': 'a proof is a `Uint8Array`',
+  'misuse/released': 'the view was released: `pin()` gives another',
   'misuse/range': 'a prefix, or start and end: not both',
   'misuse/options': 'what was handed to the engine is not of the right shape',
   'misuse/unknown-request': 'the page and its worker are of different versions',
@@ -39,7 +42,9 @@ const SHELL_CODES = {
   'peer/too-long': 'a source sent more bytes than the object has',
   'peer/truncated': 'a source sent fewer bytes than the object has',
   'peer/wrong-range': 'a source answered with other bytes than were asked for',
+  'read/no-version': 'there is no version to pin yet: `sync()` brings one',
   'read/version-changed': 'a newer version took over during a `range`: begin it again',
+  'read/version-gone': 'a version that is not here any more, or never was: see `pin`, `keep`',
   'store/aborted': 'IndexedDB ended a transaction',
   'store/blocked': 'another tab holds an older version of the database open',
   'store/closed': 'the database was closed or deleted by somebody else',

@@ -167,6 +167,40 @@ test('headers with proofs', async () => {
   assert.match(spoiled, /^(trust|format)\//);
 });
 
+test('a list that follows', async () => {
+  of('follow.js');
+  const before = await page.evaluate(async () => {
+    await new Promise((ok) => (indexedDB.deleteDatabase('packice/wallet').onsuccess = ok));
+    window.follow = await import('/follow.js');
+    window.told = [];
+    follow.onChange((change) => told.push(change));
+    await follow.lists.sync();
+    return follow.blocked(['evil.example', 'new.example']);
+  });
+  assert.deepEqual(before, { version: 1, states: ['present', 'absent'] });
+  const lines = INPUTS['domains.jsonl'].split('\n').filter((line) => line && !/evil/.test(line));
+  const added = JSON.stringify({ list: 'block', domain: 'new.example' });
+  await writeFile(join(project.dir, 'domains.jsonl'), [...lines, added, ''].join('\n'));
+  await project.packice('build', '--json');
+  await project.packice('publish', '--json');
+  const after = await page.evaluate(async () => {
+    await follow.lists.sync();
+    const after = await follow.blocked(['evil.example', 'new.example']);
+    const back = await follow.goBack();
+    const again = await follow.blocked(['evil.example', 'new.example']);
+    await follow.lists.close();
+    return { after, back, again, told };
+  });
+  assert.deepEqual(after.after, { version: 2, states: ['absent', 'present'] });
+  assert.deepEqual([after.back, after.again], [1, before]);
+  assert.deepEqual(after.told, [{ blocked: ['new.example'], freed: ['evil.example'] }, null]);
+  // What the other recipes read.
+  await writeFile(join(project.dir, 'domains.jsonl'), INPUTS['domains.jsonl']);
+  await project.packice('build', '--json');
+  await project.packice('publish', '--json');
+  errors.length = 0;
+});
+
 test('the first run without a network', async () => {
   of('seeded.js');
   await page.context().route(`${edgeUrl}/**`, (route) => route.abort());

@@ -3,7 +3,18 @@
 // they no longer do, the compiler says so.
 
 import { PackiceError, destroy, open, verifyProof } from "packice";
-import type { Dataset, Entry, Events, Lookup, Open, Proof, Status, SyncReport } from "packice";
+import type {
+  Changes,
+  Dataset,
+  Entry,
+  Events,
+  Lookup,
+  Open,
+  Proof,
+  Status,
+  SyncReport,
+  View,
+} from "packice";
 import { open as openInPlace } from "packice/in-place";
 
 type Same<A, B> =
@@ -72,6 +83,26 @@ export async function lists(dataset: Dataset): Promise<void> {
   same<typeof status.version, number | null>(true);
   const report: SyncReport = await dataset.sync({ signal: AbortSignal.timeout(1000) });
   same<typeof report.changed, boolean>(true);
+}
+
+export async function follows(dataset: Dataset): Promise<void> {
+  const view: View = await dataset.pin();
+  same<typeof view.version, number>(true);
+  same<Awaited<ReturnType<typeof view.get>>, Lookup>(true);
+  view.release();
+  // @ts-expect-error a view is of one version: it syncs nothing
+  view.sync();
+  const stop = dataset.watch("items", { prefix: "a/" }, (changes) => {
+    same<typeof changes, Changes>(true);
+    same<typeof changes.added, Uint8Array[]>(true);
+  });
+  same<typeof stop, () => void>(true);
+  const { kept, deltas } = await dataset.status();
+  same<typeof deltas.bytesWritten, number>(true);
+  same<Awaited<ReturnType<Dataset["rollBack"]>>, number>(true);
+  if (kept[0] !== undefined) await dataset.rollBack(kept[0]);
+  // @ts-expect-error which version?
+  await dataset.rollBack();
 }
 
 export async function proves(full: Uint8Array): Promise<boolean> {

@@ -1,31 +1,28 @@
-/** The public object of an open data set: calls, pages made into an iterator, events. */
-import { Entries } from "./entries.js";
-import { PackiceError } from "./errors.js";
+/** The public object of an open data set: calls and events. */
+import { bounds, ReaderHandle, ViewHandle } from "./reader.js";
 import { Caller, type Connect, type HostOptions } from "./rpc.js";
 import type {
+  Changes,
   Dataset,
-  Entry,
   Events,
-  Lookup,
-  Proof,
-  RangeOptions,
-  ReadOptions,
   Status,
   SyncOptions,
   SyncReport,
+  View,
+  WatchOptions,
 } from "./types.js";
 
-/** Most entries of a page; the host answers with what one frame holds of them, at most. */
-const PAGE_ENTRIES = 1 << 16;
+type Listeners = Map<keyof Events, Set<(event: never) => void>>;
 
-const utf8 = new TextEncoder();
-
-export class DatasetHandle implements Dataset {
+export class DatasetHandle extends ReaderHandle implements Dataset {
   readonly #caller: Caller;
-  readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
+  readonly #listeners: Listeners;
 
   private constructor(connect: Connect) {
-    this.#caller = new Caller(connect, (reply) => this.#emit(reply.event, reply.data));
+    const listeners: Listeners = new Map();
+    const caller = new Caller(connect, ({ event, data }) => emit(listeners, event, data));
+    super(caller);
+    [this.#caller, this.#listeners] = [caller, listeners];
   }
 
   /** Opens a data set over a link. */
@@ -40,28 +37,24 @@ export class DatasetHandle implements Dataset {
     return handle;
   }
 
-  get(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Lookup> {
-    return this.#caller.call("get", { collection, key: toBytes(key) }, options?.signal);
+  async pin(): Promise<View> {
+    return new ViewHandle(this.#caller, await this.#caller.call("pin", undefined));
   }
 
-  getMany(
+  rollBack(version: number): Promise<number> {
+    return this.#caller.call("rollBack", version);
+  }
+
+  watch(
     collection: string,
-    keys: (string | Uint8Array)[],
-    options?: ReadOptions,
-  ): Promise<Lookup[]> {
-    return this.#caller.call("getMany", { collection, keys: keys.map(toBytes) }, options?.signal);
-  }
-
-  range(collection: string, options: RangeOptions = {}): AsyncIterableIterator<Entry> {
-    const { start, end } = bounds(options);
-    return new Entries(options, start, (from, at, left, signal) => {
-      const args = { collection, start: from, end, limit: Math.min(left, PAGE_ENTRIES), at };
-      return this.#caller.call("page", args, signal);
+    range: WatchOptions,
+    callback: (changes: Changes) => void,
+  ): () => void {
+    const { start, end } = bounds(range);
+    return this.on("changed", (changes) => {
+      const those = changes.collection === collection && within(changes, start, end);
+      if (those) callback(those);
     });
-  }
-
-  proof(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Proof> {
-    return this.#caller.call("proof", { collection, key: toBytes(key) }, options?.signal);
   }
 
   status(): Promise<Status> {
@@ -85,49 +78,37 @@ export class DatasetHandle implements Dataset {
     await this.#caller.close();
     this.#listeners.clear();
   }
+}
 
-  #emit<K extends keyof Events>(name: K, data: Events[K]): void {
-    for (const listener of this.#listeners.get(name) ?? []) {
-      try {
-        (listener as (event: Events[K]) => void)(data);
-      } catch (error) {
-        // A listener's failure is its owner's, and must not stop the others.
-        if (typeof reportError === "function") reportError(error);
-        else console.error(error);
-      }
+function emit<K extends keyof Events>(listeners: Listeners, name: K, data: Events[K]): void {
+  for (const listener of listeners.get(name) ?? []) {
+    try {
+      (listener as (event: Events[K]) => void)(data);
+    } catch (error) {
+      // A listener's failure is its owner's, and must not stop the others.
+      if (typeof reportError === "function") reportError(error);
+      else console.error(error);
     }
   }
 }
 
-function bounds(options: RangeOptions): { start?: Uint8Array; end?: Uint8Array } {
-  const { start, end, prefix } = options;
-  if (prefix === undefined) {
-    return {
-      ...(start !== undefined && { start: toBytes(start) }),
-      ...(end !== undefined && { end: toBytes(end) }),
-    };
-  }
-  if (start !== undefined || end !== undefined) {
-    throw new PackiceError("misuse/range", "give either a prefix, or start and end");
-  }
-  const first = toBytes(prefix);
-  const after = successor(first);
-  return { start: first, ...(after && { end: after }) };
+/** Changes of other keys left out; none where nothing in the range may have changed. */
+function within(changes: Changes, start?: Uint8Array, end?: Uint8Array): Changes | undefined {
+  if (!changes.complete) return changes;
+  const inside = (key: Uint8Array) =>
+    !(start && compare(key, start) < 0) && !(end && compare(key, end) >= 0);
+  const [added, updated, removed] = [changes.added, changes.updated, changes.removed].map((keys) =>
+    keys.filter(inside),
+  ) as [Uint8Array[], Uint8Array[], Uint8Array[]];
+  const some = added.length + updated.length + removed.length > 0;
+  return some ? { ...changes, added, updated, removed } : undefined;
 }
 
-/** The first key after all that begin with a prefix; none after a prefix of 0xff only. */
-function successor(prefix: Uint8Array): Uint8Array | undefined {
-  let last = prefix.length;
-  while (last > 0 && prefix[last - 1] === 0xff) last--;
-  if (last === 0) return undefined;
-  const after = prefix.slice(0, last);
-  after[last - 1]! += 1;
-  return after;
-}
-
-function toBytes(key: string | Uint8Array): Uint8Array {
-  if (typeof key === "string") return utf8.encode(key);
-  // A copy, because sending a view sends all of the buffer behind it.
-  if (key instanceof Uint8Array) return new Uint8Array(key);
-  throw new PackiceError("misuse/key", "a key is a string or a Uint8Array");
+/** The order of keys: byte by byte, the shorter first. */
+function compare(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length);
+  for (let at = 0; at < length; at++) {
+    if (a[at] !== b[at]) return a[at]! - b[at]!;
+  }
+  return a.length - b.length;
 }

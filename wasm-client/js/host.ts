@@ -76,8 +76,8 @@ interface Ahead {
 
 /** Whether two requests ask for one page. */
 function samePage(a: PageArgs, b: PageArgs): boolean {
-  const text = ({ collection, limit, ...keys }: PageArgs) =>
-    [collection, limit, keys.start, keys.end, keys.at].join();
+  const text = ({ collection, limit, version, ...keys }: PageArgs) =>
+    [collection, limit, version, keys.start, keys.end, keys.at].join();
   return text(a) === text(b);
 }
 
@@ -111,8 +111,8 @@ export function serve(send: Send): (request: Request) => void {
   }
 
   function readPage(engineId: number, args: PageArgs): Promise<Page> {
-    const { collection, start, end, limit, at } = args;
-    return opened().page(engineId, collection, start, end, limit, at);
+    const { collection, start, end, limit, at, version } = args;
+    return opened().page(engineId, collection, start, end, limit, at, version);
   }
 
   /** A page of a range. From its second page on, the next is begun before it is asked for. */
@@ -153,16 +153,19 @@ export function serve(send: Send): (request: Request) => void {
       await load(options.wasmUrl);
       return verifyProof(proof, options);
     },
-    get: (id, { collection, key }) => opened().get(read(id), collection, key),
-    getMany: (id, { collection, keys }) =>
-      Promise.all(keys.map((key) => opened().get(read(id), collection, key))),
+    get: (id, { collection, key, version }) => opened().get(read(id), collection, key, version),
+    getMany: (id, { collection, keys, version }) =>
+      Promise.all(keys.map((key) => opened().get(read(id), collection, key, version))),
     page,
-    proof: async (id, { collection, key }) => {
-      const proof = await opened().proof(read(id), collection, key);
+    proof: async (id, { collection, key, version }) => {
+      const proof = await opened().proof(read(id), collection, key, version);
       return { collection, key, ...proof };
     },
     status: () => opened().status(),
     sync: (id) => opened().sync(read(id)),
+    pin: () => opened().pin(),
+    unpin: (_id, version) => client?.unpin(version),
+    rollBack: (_id, version) => opened().rollBack(version),
     close() {
       client?.close();
       client = ahead = undefined;

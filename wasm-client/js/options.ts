@@ -5,6 +5,8 @@ import type { OpenOptions, Source, VerifyOptions } from "./types.js";
 
 /** Seconds between two looks for a new version while nobody tells of one, with `live` alone. */
 const LIVE_POLL = 300;
+/** Most versions kept beside the one that serves: what the core takes. */
+const MAX_KEEP = 16;
 /** A day. */
 const MAX_POLL = 86_400;
 
@@ -34,7 +36,15 @@ export function hostOptions(options: OpenOptions): HostOptions {
     audit: options.audit !== "off",
     live: options.live === true,
     pollMs: pollMs(options),
+    keep: keep(options),
   };
+}
+
+function keep({ keep = 0 }: OpenOptions): number {
+  if (!Number.isInteger(keep) || keep < 0 || keep > MAX_KEEP) {
+    throw misuse("keep", `it is a number of versions, from 0 to ${MAX_KEEP}, not ${keep}`);
+  }
+  return keep;
 }
 
 function pollMs({ live, poll = live === true ? LIVE_POLL : 0 }: OpenOptions): number {

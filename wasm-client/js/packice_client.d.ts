@@ -28,7 +28,12 @@ export class Client {
     options: HostOptions & { readSeed: ReadSeed | undefined },
     emit: Emit,
   ): Promise<Client>;
-  get(id: number, collection: string, key: Uint8Array): Promise<Lookup>;
+  get(
+    id: number,
+    collection: string,
+    key: Uint8Array,
+    version: number | undefined,
+  ): Promise<Lookup>;
   page(
     id: number,
     collection: string,
@@ -36,12 +41,17 @@ export class Client {
     end: Uint8Array | undefined,
     limit: number,
     at: Uint8Array | undefined,
+    version: number | undefined,
   ): Promise<Page>;
   proof(
     id: number,
     collection: string,
     key: Uint8Array,
+    version: number | undefined,
   ): Promise<Omit<Proof, "collection" | "key">>;
+  pin(): Promise<number>;
+  unpin(version: number): void;
+  rollBack(version: number): Promise<number>;
   status(): Promise<Status>;
   sync(id: number): Promise<SyncReport>;
   /** Takes a call back; one that has ended already is nothing. */

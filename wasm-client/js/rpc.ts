@@ -22,6 +22,8 @@ export interface HostOptions {
   live: boolean;
   /** How often to look for a new version; 0 is never. */
   pollMs: number;
+  /** How many versions to keep that served reads before. */
+  keep: number;
   wasmUrl: string | undefined;
 }
 
@@ -46,6 +48,9 @@ export interface Page {
   version: number;
 }
 
+/** The version to read from: a pinned one, or the one that serves. */
+export type Pinned = number | undefined;
+
 export interface PageArgs {
   collection: string;
   start: Uint8Array | undefined;
@@ -53,6 +58,7 @@ export interface PageArgs {
   limit: number;
   /** The root of the page before. */
   at: Uint8Array | undefined;
+  version: Pinned;
 }
 
 /** The host's methods: arguments and answer by name. */
@@ -60,12 +66,18 @@ export interface Methods {
   open: { args: HostOptions; result: void };
   destroy: { args: { database: string; wasmUrl: string | undefined }; result: void };
   verifyProof: { args: { proof: Uint8Array; options: CheckOptions }; result: ProvenRecord };
-  get: { args: { collection: string; key: Uint8Array }; result: Lookup };
-  getMany: { args: { collection: string; keys: Uint8Array[] }; result: Lookup[] };
+  get: { args: { collection: string; key: Uint8Array; version: Pinned }; result: Lookup };
+  getMany: {
+    args: { collection: string; keys: Uint8Array[]; version: Pinned };
+    result: Lookup[];
+  };
   page: { args: PageArgs; result: Page };
-  proof: { args: { collection: string; key: Uint8Array }; result: Proof };
+  proof: { args: { collection: string; key: Uint8Array; version: Pinned }; result: Proof };
   status: { args: undefined; result: Status };
   sync: { args: undefined; result: SyncReport };
+  pin: { args: undefined; result: number };
+  unpin: { args: number; result: void };
+  rollBack: { args: number; result: number };
   close: { args: undefined; result: void };
 }
 

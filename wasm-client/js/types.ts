@@ -78,6 +78,12 @@ export interface OpenOptions {
    * connection is up and the data fresh.
    */
   poll?: number;
+  /**
+   * How many versions that served reads before stay here beside the newest, up to 16: `rollBack()`
+   * goes back to one of them. They share what did not change, and readers that pinned one need no
+   * `keep`. Left out, or 0: none.
+   */
+  keep?: number;
 }
 
 /** What a read can answer. `unknown` means: not held here, and not to be had right now. */
@@ -172,6 +178,9 @@ export interface CollectionStatus {
   bundles: number;
   bundlesStored: number;
   framesStored: number;
+  /** What updates left over the bundles, to be merged in idle time. */
+  layers: number;
+  layerBytes: number;
   complete: boolean;
 }
 
@@ -204,8 +213,23 @@ export interface Status {
   requests: number;
   /** Plain bytes of the frames and dictionaries decoded since the data set was opened. */
   decodedBytes: number;
+  /** Versions kept beside it, newest first: for `rollBack()`, or because they are pinned. */
+  kept: number[];
+  /** What deltas cost and brought since the data set was opened. */
+  deltas: DeltaStatus;
   /** Size of the wasm memory now; it never shrinks, so this is its peak too. */
   wasmMemoryBytes: number;
+}
+
+export interface DeltaStatus {
+  /** Bytes of deltas on the wire that were opened. */
+  bytes: number;
+  /** Records that they added, updated or removed. */
+  operations: number;
+  /** Bytes of layers written here, merging included. */
+  bytesWritten: number;
+  /** Plain bytes of the frames that were put together from layers, to verify and to read. */
+  composedBytes: number;
 }
 
 /** A verified object that does not lead to the signed root: the publisher's own fault. */
@@ -250,6 +274,32 @@ export interface SyncReport {
   ms: number;
 }
 
+/** What another version does to a collection: its keys, in order. */
+export interface Changes {
+  collection: string;
+  /** The version that served reads before, and the one that does now. */
+  from: number;
+  to: number;
+  /**
+   * True where these are all the keys. False where a version came without a delta, after a
+   * `rollBack()`, or with more than 10,000 keys: none is told then, any may have changed.
+   */
+  complete: boolean;
+  added: Uint8Array[];
+  updated: Uint8Array[];
+  removed: Uint8Array[];
+}
+
+/** Which keys to watch; all of the collection where nothing is said. */
+export interface WatchOptions {
+  /** First key, inclusive. */
+  start?: string | Uint8Array;
+  /** Last key, exclusive. */
+  end?: string | Uint8Array;
+  /** Only keys that begin with this; instead of start and end. */
+  prefix?: string | Uint8Array;
+}
+
 /** Events by name; `on(name, callback)` returns the function that ends it. */
 export interface Events {
   /** What it is doing changed, or which version serves reads. */
@@ -277,12 +327,18 @@ export interface Events {
   mismatch: Mismatch;
   /** The audit went on by a bundle. */
   audit: AuditProgress;
+  /** Another version of a collection serves reads: what `watch()` is made of. */
+  changed: Changes;
+  /** How a collection of a new version comes: not at all, by a delta, or by its bundles. */
+  road: { collection: string; road: "keep" | "delta" | "base" };
+  /** A delta did not lead to the signed root, so the collection comes by its bundles. */
+  refused: { collection: string; from: number; fromRoot: string; toRoot: string; code: string };
   /** With `live`: a source is listened to, or no more. */
   live: { source: string; connected: boolean };
 }
 
-/** One data set, open. Every rejection is a `PackiceError`. */
-export interface Dataset {
+/** What can be read from: the data set as it is now, or one version of it. */
+export interface Reader {
   /** Reads one key; text is its UTF-8. Present and absent are proven, each time. */
   get(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Lookup>;
   /** Reads several keys at once; the answers stand in the order of the keys. */
@@ -293,11 +349,50 @@ export interface Dataset {
   ): Promise<Lookup[]>;
   /**
    * Entries in key order, of one version, read a page at a time and one page ahead of the loop.
-   * Throws `read/version-changed` where a newer version takes over: begin again.
+   * On a data set that is not pinned, throws `read/version-changed` where a newer version takes
+   * over: begin again.
    */
   range(collection: string, options?: RangeOptions): AsyncIterableIterator<Entry>;
   /** Proves that a key is there with its value, or that it is not there. */
   proof(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Proof>;
+}
+
+/**
+ * One version, whatever comes after it. It throws `read/version-gone` where that version is not
+ * here any more: a new trust root ends what was released under the one before, and another tab
+ * knows nothing of this one's pins, so open all with `keep` where several commit.
+ */
+export interface View extends Reader {
+  /** The version that is read from. */
+  readonly version: number;
+  /** Lets go of the version, so that its space can be used; further reads throw. */
+  release(): void;
+}
+
+/** One data set, open. Every rejection is a `PackiceError`. */
+export interface Dataset extends Reader {
+  /**
+   * A view of the version that serves reads now. It stays as long as the view is not released,
+   * while newer ones come; without any, `read/no-version`.
+   */
+  pin(): Promise<View>;
+  /**
+   * Makes a version of `status().kept` serve reads again, in one transaction, and resolves with
+   * its number; the one that served is kept in its place, and `rollBack` to that one goes forward
+   * again. A sync, also one of `live` or `poll`, stays there until there is a version newer than
+   * all that were here.
+   */
+  rollBack(version: number): Promise<number>;
+  /**
+   * Calls back when another version of a collection serves reads that may change a key of the
+   * range (`{}` is all of it), with these keys; returns the function that ends it. Versions that
+   * another tab brought are not told.
+   */
+  watch(
+    collection: string,
+    range: WatchOptions,
+    callback: (changes: Changes) => void,
+  ): () => void;
   /** What is held, what it is doing, and how its sources did. */
   status(): Promise<Status>;
   /** Brings the newest version; resolves when it is committed. */

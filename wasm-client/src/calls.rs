@@ -37,6 +37,8 @@ pub(crate) struct Calls {
     /// Syncs, by the ids that JavaScript takes them back with.
     syncs: RefCell<Map<u64, Settle>>,
     status: RefCell<Vec<Settle>>,
+    /// Pins that wait for the number of the version that serves.
+    pins: RefCell<Vec<Settle>>,
     /// Ways back, with their versions: a new engine is asked for them again.
     roll_backs: RefCell<Vec<(Version, Settle)>>,
 }
@@ -63,6 +65,23 @@ impl Calls {
         promise
     }
 
+    /// Notes a pin.
+    pub(crate) fn pin(&self) -> Promise {
+        let (promise, settle) = Settle::promise();
+        self.pins.borrow_mut().push(settle);
+        promise
+    }
+
+    /// Settles all pins; how many there were.
+    pub(crate) fn end_pins(&self, result: &Result<JsValue, JsValue>) -> usize {
+        let calls = core::mem::take(&mut *self.pins.borrow_mut());
+        let count = calls.len();
+        for settle in calls {
+            settle.end(result.clone());
+        }
+        count
+    }
+
     /// Notes a way back.
     pub(crate) fn roll_back(&self, version: Version) -> Promise {
         let (promise, settle) = Settle::promise();
@@ -70,13 +89,15 @@ impl Calls {
         promise
     }
 
-    /// Settles all ways back: the engine ends one at a time, each on what the one before left.
-    pub(crate) fn end_roll_backs(&self, result: &Result<JsValue, JsValue>) {
-        let mut calls = self.roll_backs.borrow_mut();
-        if !calls.is_empty() {
-            let (_, settle) = calls.remove(0);
-            drop(calls);
-            settle.end(result.clone());
+    /// Settles the ways back to a version.
+    pub(crate) fn end_roll_backs(&self, version: Version, result: &Result<JsValue, JsValue>) {
+        let calls = core::mem::take(&mut *self.roll_backs.borrow_mut());
+        for (to, settle) in calls {
+            if to == version {
+                settle.end(result.clone());
+            } else {
+                self.roll_backs.borrow_mut().push((to, settle));
+            }
         }
     }
 
@@ -126,7 +147,7 @@ impl Calls {
         }
         let back = self.roll_backs.borrow();
         commands.extend(back.iter().map(|(version, _)| Command::RollBack(*version)));
-        if !self.status.borrow().is_empty() {
+        if !self.status.borrow().is_empty() || !self.pins.borrow().is_empty() {
             commands.push(Command::Status);
         }
         commands
@@ -139,6 +160,7 @@ impl Calls {
             settle.end(Err(why.clone()));
         }
         self.end_syncs(&Err(why.clone()));
+        self.end_pins(&Err(why.clone()));
         let back = core::mem::take(&mut *self.roll_backs.borrow_mut());
         for (_, settle) in back {
             settle.end(Err(why.clone()));

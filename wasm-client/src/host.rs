@@ -44,8 +44,8 @@ const MAX_RESTARTS: u32 = 16;
 /// How many bytes' worth of hashing the engine does before a read may interrupt it: about 1 ms.
 const WORK_BUDGET: usize = 1 << 20;
 
-/// How long nothing is asked of the engine before it audits the next bundle.
-const AUDIT_PAUSE_MS: u32 = 50;
+/// How long nothing is asked of the engine before it audits or merges the next part.
+const UPKEEP_PAUSE_MS: u32 = 50;
 
 /// The seed's name in events.
 const SEED: &str = "seed";
@@ -72,6 +72,8 @@ pub(crate) struct Host {
     fetches: RefCell<Map<RequestId, Abort>>,
     /// The line that is open.
     line: RefCell<Option<(RequestId, Line)>>,
+    /// The versions that are pinned, each as often as it is: a new engine is told them again.
+    pins: RefCell<Vec<Version>>,
     /// Counts engines: a completion for an old one is dropped.
     era: Cell<u32>,
     restarts: Cell<u32>,
@@ -103,13 +105,14 @@ impl Host {
             timer: RefCell::default(),
             fetches: RefCell::default(),
             line: RefCell::default(),
+            pins: RefCell::default(),
             era: Cell::new(0),
             restarts: Cell::new(0),
             state: RefCell::default(),
             store_detail: RefCell::default(),
             closed: Cell::new(false),
         });
-        host.add_sources();
+        host.set_up();
         Ok(host)
     }
 
@@ -125,6 +128,39 @@ impl Host {
         let promise = self.calls.sync(id);
         self.command(Command::Sync);
         promise
+    }
+
+    /// Pins the version that serves: the status, which the engine gives at once or as soon as it
+    /// is open, says which.
+    pub(crate) fn pin(self: &Rc<Self>) -> Promise {
+        let promise = self.calls.pin();
+        self.command(Command::Status);
+        promise
+    }
+
+    /// Lets go of a version that was pinned.
+    pub(crate) fn unpin(self: &Rc<Self>, version: Version) {
+        let at = self.pins.borrow().iter().position(|pinned| *pinned == version);
+        if let Some(at) = at {
+            self.pins.borrow_mut().swap_remove(at);
+            self.command(Command::Unpin(version));
+        }
+    }
+
+    /// Pins what serves, for those who wait. The commands come before anything else can.
+    fn end_pins(self: &Rc<Self>, serves: Option<Version>) {
+        let none = "no version serves reads yet: sync() brings one";
+        let result = match serves {
+            Some(version) => Ok(JsValue::from(shape::number(version.0))),
+            None => Err(failure("read/no-version", none)),
+        };
+        let count = self.calls.end_pins(&result);
+        if let Some(version) = serves {
+            for _ in 0..count {
+                self.pins.borrow_mut().push(version);
+                self.feed(Input::Command(Command::Pin(version)));
+            }
+        }
     }
 
     /// Makes a kept version serve reads again.
@@ -165,7 +201,13 @@ impl Host {
         }
     }
 
-    fn add_sources(self: &Rc<Self>) {
+    /// Tells a new engine what it is to keep, and its sources.
+    fn set_up(self: &Rc<Self>) {
+        self.feed(Input::Command(Command::Keep(self.options.keep)));
+        let pins = self.pins.borrow().clone();
+        for version in pins {
+            self.feed(Input::Command(Command::Pin(version)));
+        }
         for source in &self.options.sources {
             self.feed(Input::AddSource { name: source.name.clone() });
         }
@@ -224,9 +266,7 @@ impl Host {
             let output = self.engine.borrow_mut().poll_output();
             match output {
                 Output::Work => return self.work(),
-                Output::Wait { why: WaitReason::Upkeep, .. } if self.options.audit => {
-                    return self.wait_idle();
-                }
+                Output::Wait { why: WaitReason::Upkeep, .. } => return self.wait_idle(),
                 Output::Wait { until, why: _ } => return self.wait(until),
                 Output::Fetch { request, source, target, max_bytes, deadline } => {
                     self.fetch(request, source, &target, max_bytes, deadline);
@@ -243,10 +283,10 @@ impl Host {
                     let result = answer.as_ref().map(shape::answer);
                     self.calls.end_read(read, result.map_err(|e| self.failure(e)));
                 }
-                Output::RolledBack { result } => {
-                    let result =
-                        result.as_ref().map(|version| JsValue::from(shape::number(version.0)));
-                    self.calls.end_roll_backs(&result.map_err(|e| self.failure(e)));
+                Output::RolledBack { version, result } => {
+                    let serves = JsValue::from(shape::number(version.0));
+                    let result = result.map(|()| serves).map_err(|e| self.failure(&e));
+                    self.calls.end_roll_backs(version, &result);
                 }
                 Output::SyncEnded { result } => {
                     self.restarts.set(0);
@@ -271,7 +311,7 @@ impl Host {
         });
     }
 
-    /// Lets the engine audit a bundle when nothing came for a while.
+    /// Lets the engine audit or merge when nothing came for a while.
     ///
     /// A call that comes meanwhile does not put it off, or a page that asks for the status every
     /// moment would never see an audit end; the engine itself gives way to reads and syncs.
@@ -286,7 +326,7 @@ impl Host {
             host.idling.set(false);
             host.feed(Input::Idle);
         };
-        Timeout::new(AUDIT_PAUSE_MS, move || spawn_local(idle)).forget();
+        Timeout::new(UPKEEP_PAUSE_MS, move || spawn_local(idle)).forget();
     }
 
     /// Only the newest wait counts: the timer of the one before is taken back.
@@ -454,7 +494,7 @@ impl Host {
         self.restarts.set(count);
         self.abandon();
         self.engine.replace(engine);
-        self.add_sources();
+        self.set_up();
         for command in self.calls.open_commands() {
             self.feed(Input::Command(command));
         }
@@ -473,8 +513,9 @@ impl Host {
         }
     }
 
-    fn event(&self, event: &Event) {
+    fn event(self: &Rc<Self>, event: &Event) {
         if let Event::Status(status) = event {
+            self.end_pins(status.version);
             return self.calls.end_status(&self.options.status(status));
         }
         if let Some((name, data)) = shape::event(event) {

@@ -35,7 +35,7 @@ use std::rc::Rc;
 use js_sys::{Function, Promise};
 use packice_core::engine::io::{Command, RangeQuery, ReadId};
 use packice_core::trust::proof::verify_full;
-use packice_core::types::Identity;
+use packice_core::types::{Identity, Version};
 use wasm_bindgen::prelude::*;
 
 use crate::host::Host;
@@ -65,14 +65,15 @@ impl Client {
         Ok(Self { host: Host::start(options, store, emit)? })
     }
 
-    /// Reads a key.
-    pub fn get(&self, id: u32, collection: String, key: Vec<u8>) -> Promise {
-        let read = ReadId(u64::from(id));
-        self.host.read(read, Command::Get { read, collection, key, version: None })
+    /// Reads a key. `version` is of a pin; left out, it is the one that serves.
+    pub fn get(&self, id: u32, collection: String, key: Vec<u8>, version: Option<f64>) -> Promise {
+        let (read, version) = (ReadId(u64::from(id)), version.map(of_number));
+        self.host.read(read, Command::Get { read, collection, key, version })
     }
 
     /// Reads the next records of a range, from `start` to before `end`. `at` is the root that the
     /// page before was read from.
+    #[allow(clippy::too_many_arguments)]
     pub fn page(
         &self,
         id: u32,
@@ -81,8 +82,9 @@ impl Client {
         end: Option<Vec<u8>>,
         limit: u32,
         at: Option<Vec<u8>>,
+        version: Option<f64>,
     ) -> Promise {
-        let read = ReadId(u64::from(id));
+        let (read, version) = (ReadId(u64::from(id)), version.map(of_number));
         let range = RangeQuery {
             collection,
             start: start.unwrap_or_default(),
@@ -90,13 +92,35 @@ impl Client {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             at: at.and_then(|root| root.try_into().ok()).map(Identity),
         };
-        self.host.read(read, Command::Range { read, range, version: None })
+        self.host.read(read, Command::Range { read, range, version })
     }
 
     /// Proves that a key is present or absent.
-    pub fn proof(&self, id: u32, collection: String, key: Vec<u8>) -> Promise {
-        let read = ReadId(u64::from(id));
-        self.host.read(read, Command::Prove { read, collection, key, version: None })
+    pub fn proof(
+        &self,
+        id: u32,
+        collection: String,
+        key: Vec<u8>,
+        version: Option<f64>,
+    ) -> Promise {
+        let (read, version) = (ReadId(u64::from(id)), version.map(of_number));
+        self.host.read(read, Command::Prove { read, collection, key, version })
+    }
+
+    /// Pins the version that serves reads: its number.
+    pub fn pin(&self) -> Promise {
+        self.host.pin()
+    }
+
+    /// Lets go of a version that was pinned.
+    pub fn unpin(&self, version: f64) {
+        self.host.unpin(of_number(version));
+    }
+
+    /// Makes a kept version serve reads again: its number.
+    #[wasm_bindgen(js_name = rollBack)]
+    pub fn roll_back(&self, version: f64) -> Promise {
+        self.host.roll_back(of_number(version))
     }
 
     /// The state in full.
@@ -162,6 +186,12 @@ pub fn on_panic(callback: Function) {
             }
         });
     }));
+}
+
+/// A version as JavaScript has it; what is none is one that nobody holds.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn of_number(version: f64) -> Version {
+    Version(version as u64)
 }
 
 fn store_failure(error: &StoreError) -> JsValue {

@@ -32,11 +32,13 @@ pub(crate) struct Options {
     /// Reads a range of the seed's file, where there is one.
     pub(crate) seed: Option<Function>,
     /// Whether idle time is spent on the audit.
-    pub(crate) audit: bool,
+    audit: bool,
     /// Whether nothing is to be kept on disk.
     pub(crate) memory: bool,
     /// Whether reads are refused while what would serve them is expired.
     refuse_expired: bool,
+    /// How many versions to keep that served reads before.
+    pub(crate) keep: usize,
     /// How to keep up without being asked.
     follow: Option<Follow>,
 }
@@ -78,6 +80,7 @@ fn follow(options: &JsValue) -> Option<Follow> {
 
 impl Options {
     /// Reads the options object.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub(crate) fn from_js(options: &JsValue) -> Result<Self, JsValue> {
         let sources = Array::from(&field(options, "sources"))
             .iter()
@@ -93,6 +96,7 @@ impl Options {
             audit: field(options, "audit").is_truthy(),
             memory: field(options, "memory").is_truthy(),
             refuse_expired: field(options, "refuseExpired").is_truthy(),
+            keep: field(options, "keep").as_f64().unwrap_or_default() as usize,
             follow: follow(options),
         })
     }
@@ -110,6 +114,9 @@ impl Options {
         let engine = Engine::new(config, seed);
         let mut engine = engine.map_err(|e| failure(e.code(), &e.to_string()))?;
         engine.refuse_expired(self.refuse_expired);
+        if !self.audit {
+            engine.leave_audit();
+        }
         if let Some(follow) = self.follow {
             engine.follow(follow);
         }

@@ -221,6 +221,17 @@ pub(crate) fn status<'a>(
         .number("bytesFetched", status.bytes_fetched)
         .number("requests", status.requests)
         .number("decodedBytes", status.decoded_bytes)
+        .list("kept", status.kept.iter().map(|version| number(version.0).into()))
+        .with(
+            "deltas",
+            JsValue::from(
+                Record::new()
+                    .number("bytes", status.deltas.bytes)
+                    .number("operations", status.deltas.operations)
+                    .number("bytesWritten", status.deltas.bytes_written)
+                    .number("composedBytes", status.deltas.composed_bytes),
+            ),
+        )
         .number("wasmMemoryBytes", u64::from(crate::platform::memory_bytes()))
         .into()
 }
@@ -234,6 +245,8 @@ fn collection(status: &CollectionStatus) -> JsValue {
         .with("root", status.root.to_hex())
         .number("plainBytes", status.plain_bytes)
         .number("wireBytes", status.wire_bytes)
+        .number("layers", status.layers)
+        .number("layerBytes", status.layer_bytes)
         .number("bundles", status.bundles)
         .number("bundlesStored", status.bundles_stored)
         .number("framesStored", status.frames_stored)
