@@ -13,9 +13,12 @@
 //   `data-set`, `data-version`, `data-stored`, `data-running`, `data-synced` (a sync ended well
 //   since the set was chosen), `data-error` (the stable code).
 // * `#lookup-result[data-answer]` is present, absent, unknown, busy or error.
+// * `#change [data-to]` is a version that came since; `#publish-change` has one published where
+//   demo.json says how, `#roll-back` goes to the version before.
 //   Buttons: #sync #cancel #reload #forget #show-proof #browse-show #browse-next.
 
 import { BrowseView } from "./browse-view.js";
+import { ChangeView } from "./change-view.js";
 import { byId, h, setText } from "./dom.js";
 import { drawIntro } from "./intro-view.js";
 import { LogView } from "./log-view.js";
@@ -44,6 +47,7 @@ const browse = new BrowseView((collection, key) => {
   void lookup.ask(collection, key);
 });
 const map = new MapView();
+const change = new ChangeView();
 const sources = new SourcesView();
 const log = new LogView();
 const status = new StatusView({
@@ -99,6 +103,7 @@ function render() {
   status.update(current);
   sources.update(current);
   map.update(current);
+  change.update(current);
   lookup.update(current);
   browse.update(current);
 }

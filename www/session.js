@@ -3,6 +3,7 @@
 // No element is touched here; the views read the fields and follow the "change" and "log" events.
 
 import { duration, shortHash } from "./format.js";
+import { Steps } from "./steps.js";
 
 /**
  * @typedef {import("packice").Dataset} Dataset
@@ -25,6 +26,8 @@ import { duration, shortHash } from "./format.js";
  * @property {string} trust base64 of the trust root
  * @property {Record<string, string>} collections
  * @property {{ collection: string, key: string, label: string }[]} samples
+ * @property {boolean} [live] whether to be told of versions
+ * @property {string} [publish] a POST here publishes a change
  */
 
 /**
@@ -40,6 +43,8 @@ export const MISSING = 0;
 export const FETCHING = 1;
 export const STORED = 2;
 
+/** Versions that stay beside the newest, to go back to. */
+const KEEP = 3;
 const POLL_MS = 400;
 const LOG_MAX = 300;
 
@@ -82,6 +87,9 @@ export class Session extends EventTarget {
   /** @type {Map<string, Uint8Array>} states of the bundles, by collection */ bundles = new Map();
   /** @type {Map<string, Map<string, FaultGroup>>} by source, then by code */ faults = new Map();
   /** @type {LogEntry[]} */ log = [];
+  /** What versions changed. */ steps = new Steps(() => this.#changed());
+  /** True while a source tells of versions. */
+  connected = false;
   /** True when open() found a whole version in this browser. */
   warm = false;
   running = false;
@@ -116,12 +124,15 @@ export class Session extends EventTarget {
 
   async #open() {
     const { open } = await packice;
-    const { dataset, sources, trust, channel } = this.config;
+    const { dataset, sources, trust, channel, live = false } = this.config;
     this.#began = performance.now();
-    this.dataset = await open({ dataset, sources, trust, ...(channel ? { channel } : {}) });
+    const options = { dataset, sources, trust, keep: KEEP, ...(channel ? { channel } : {}) };
+    // Being told of versions begins with a sync: only where one was asked for.
+    this.dataset = await open({ ...options, live: live && this.running });
     this.marks.opened = this.#elapsed();
     this.#listen(this.dataset);
     await this.refresh();
+    await this.steps.follow(this.dataset);
     this.warm = this.status?.stored === true;
     if (this.warm) {
       this.marks.complete ??= this.#elapsed();
@@ -154,6 +165,7 @@ export class Session extends EventTarget {
       const report = await this.dataset.sync({ signal: abort.signal });
       this.marks.complete ??= this.#elapsed();
       this.synced = true;
+      await this.steps.follow(this.dataset);
       if (report.changed) this.warm = false;
       const reused = report.bundlesReused ? `, ${report.bundlesReused} bundles reused` : "";
       this.note(
@@ -184,6 +196,35 @@ export class Session extends EventTarget {
     this.#abort?.abort();
   }
 
+  /** Has a change published, and brings it where nobody tells of it. */
+  async publishChange() {
+    const { publish, id } = this.config;
+    if (!publish) return;
+    this.note("A change is being published.");
+    try {
+      const answer = await fetch(`${publish}?set=${encodeURIComponent(id)}`, { method: "POST" });
+      if (!answer.ok) throw new Error(await answer.text());
+      const { version } = await answer.json();
+      this.note(`Version ${version} is published.`);
+      if (!this.connected) await this.sync();
+    } catch (error) {
+      this.#push("error", `The change was not published: ${describeError(error).message}`);
+    }
+  }
+
+  /** Goes back to the version before. */
+  async rollBack() {
+    const to = this.status?.kept[0];
+    if (to === undefined || !this.dataset) return;
+    try {
+      await this.dataset.rollBack(to);
+      this.note(`Went back to version ${to}; nothing was fetched.`);
+    } catch (error) {
+      this.#push("error", `Not gone back: ${describeError(error).message}`);
+    }
+    await this.refresh();
+  }
+
   /** Deletes the data set's own database (`packice/{dataset}`) and opens an empty one. */
   async forget() {
     this.cancel();
@@ -201,6 +242,8 @@ export class Session extends EventTarget {
     this.bundles.clear();
     this.#seeded.clear();
     this.faults.clear();
+    this.steps.clear();
+    this.connected = false;
     this.warm = this.cancelled = this.synced = false;
     this.note("Local data deleted. The next sync starts from the built-in trust root.");
     await this.open();
@@ -293,6 +336,19 @@ export class Session extends EventTarget {
         this.#changed();
       }),
       dataset.on("fault", (fault) => this.#fault(fault)),
+      dataset.on("road", (road) => this.steps.came(road)),
+      dataset.on("changed", (changes) => {
+        this.steps.changed(dataset, changes);
+        void this.refresh().catch(() => {});
+      }),
+      dataset.on("refused", ({ collection, code }) =>
+        this.#push("error", `The publisher: a delta of ${collection} is wrong (${code}).`),
+      ),
+      dataset.on("live", ({ source, connected }) => {
+        this.connected = connected;
+        this.note(connected ? `${source} tells of new versions.` : `${source} tells no more.`);
+        this.#changed();
+      }),
       dataset.on("damaged", ({ object }) =>
         this.#push("fault", `This browser's store: ${object} is damaged and will be fetched anew.`),
       ),

@@ -2,13 +2,15 @@
 // sync, screenshots, reading every record back, and the cold read of one key.
 //
 // Input: a JSON file (see `cargo xtask demo`) with
-// `{ www, npm, shots, port, sets: [{ name, url, trust }] }`.
+// `{ www, npm, shots, port, packice, projects, sets: [{ name, url, trust }] }`; the publish key is in
+// PACKICE_PUBLISH_KEY.
 // With --headless prints one JSON report on stdout; else one line with the page's URL.
 
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startBrowser } from './browser.mjs';
+import { startChanges } from './changes.mjs';
 import { asChild } from './child.mjs';
 import { DATASETS, matches } from './datasets.mjs';
 import { startProxy } from './proxy.mjs';
@@ -20,26 +22,32 @@ const SET_MS_MAX = 240_000;
 /** The cold read: one key in the middle of the 20 MB set. */
 const COLD = { set: 'browser-compat', collection: 'compat', key: 'api.IDBFactory' };
 const COLD_LATENCY_MS = 100;
+/** The set that a change is published to. */
+const CHANGED = 'eth-phishing';
 const BLANK =
   '<!doctype html><meta charset="utf-8"><title>harness</title><link rel="icon" href="data:,">';
 
 /** The page's demo.json: what it shows of each set, where from, under which trust root. */
-function demoJson(sets) {
+function demoJson(sets, { live }) {
   const datasets = sets.map(({ name, url, trust }) => {
     const { title, about, collections, samples } = DATASETS[name];
     const sources = [{ name: 'edge', url }];
-    return { id: name, title, about, dataset: name, sources, trust, collections, samples };
+    const shown = { id: name, title, about, dataset: name, sources, trust, collections, samples };
+    return live ? { ...shown, live, publish: '/publish' } : shown;
   });
   return JSON.stringify({ datasets });
 }
 
-function servePage(config, sets) {
+/** Serves the page; with `live` it is told of versions, and can have a change published. */
+function servePage(config, sets, { live = false } = {}) {
+  const publish = startChanges({ ...config, key: process.env.PACKICE_PUBLISH_KEY });
   return startStatic({
     mounts: { '/': config.www, '/packice/': config.npm },
     pages: {
-      '/demo.json': { type: 'application/json', body: demoJson(sets) },
+      '/demo.json': { type: 'application/json', body: demoJson(sets, { live }) },
       '/blank.html': { type: 'text/html; charset=utf-8', body: BLANK },
     },
+    posts: live ? { '/publish': (url) => publish(url.searchParams.get('set')) } : {},
     port: config.port ?? 0,
   });
 }
@@ -276,6 +284,58 @@ async function driveCold(set, config, report) {
   }
 }
 
+/** The page as it shows a version that came: its number, what flipped, what is written beside. */
+function shown(page, to) {
+  return page.waitForFunction((to) => {
+    const step = document.querySelector(`#change [data-to="${to}"]`);
+    if (!step || document.documentElement.dataset.version !== String(to)) return null;
+    const flips = [...step.querySelectorAll('.flips li')].map((li) => {
+      const [kind, code] = [li.dataset.kind, li.querySelector('code').innerText];
+      return `${kind} ${code}`;
+    });
+    return { flips, notes: [...step.querySelectorAll('.note')].map((note) => note.innerText) };
+  }, to, { timeout: 60_000 }).then((found) => found.jsonValue());
+}
+
+/** A change through the page: published, seen to flip, gone back from, and published again. */
+async function driveChange(set, config, report) {
+  const server = await servePage(config, config.sets, { live: true });
+  const browser = await startBrowser();
+  try {
+    const { page, errors } = await browser.page();
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await page.goto(`${server.url}/?set=${set.name}&auto=1`);
+    await synced(page, errors);
+    const { version } = (await state(page, set.name)).status;
+    const before = (await state(page, set.name)).status;
+    await page.click('#publish-change');
+    const first = await shown(page, version + 1);
+    const after = (await state(page, set.name)).status;
+    await page.click('#roll-back');
+    const back = await shown(page, version);
+    const end = (await state(page, set.name)).status;
+    const file = `${set.name}-change.png`;
+    await page.screenshot({ path: join(config.shots, file), fullPage: true });
+    report.change = {
+      set: set.name,
+      from: version,
+      first,
+      back,
+      right: first.flips.includes('added domains: blacklist/change-1.example') &&
+        back.flips.includes('removed domains: blacklist/change-1.example'),
+      bytes_fetched: after.bytesFetched - before.bytesFetched,
+      requests: after.requests - before.requests,
+      bytes_written: after.deltas.bytesWritten,
+      bytes_fetched_back: end.bytesFetched - after.bytesFetched,
+      page_errors: errors,
+      screenshot: file,
+    };
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+}
+
 /** Fails after a time; what was under way is left to the end of the process. */
 function within(ms, work) {
   let timer;
@@ -303,6 +363,9 @@ async function headless(config) {
   }
   const cold = config.sets.find((set) => set.name === COLD.set);
   if (cold) await attempt(`cold get ${COLD.key}`, () => driveCold(cold, config, report));
+  // Last: what is compared above is the first version.
+  const changed = config.sets.find((set) => set.name === CHANGED);
+  if (changed) await attempt(`change ${CHANGED}`, () => driveChange(changed, config, report));
   process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(0));
 }
 
@@ -314,5 +377,5 @@ const config = JSON.parse(await readFile(positionals[0], 'utf8'));
 if (values.headless) {
   await headless(config);
 } else {
-  asChild(await servePage(config, config.sets));
+  asChild(await servePage(config, config.sets, { live: true }));
 }

@@ -40,11 +40,12 @@ function rangeOf(header, size) {
 
 /**
  * Starts the server. `mounts` maps URL prefixes to folders (`{ '/': 'www', '/pkg/': … }`, the
- * longest prefix wins); `pages` maps exact paths to `{ type, body }` made up by a test; `headers`
+ * longest prefix wins); `pages` maps exact paths to `{ type, body }` made up by a test; `posts` maps
+ * exact paths to what a POST there does, given the URL: its promise is answered as JSON; `headers`
  * stand in the answers with files.
  */
 export async function startStatic(options) {
-  const { mounts = {}, pages = {}, headers = {}, host = '127.0.0.1', port = 0 } = options;
+  const { mounts = {}, pages = {}, posts = {}, headers = {}, host = '127.0.0.1', port = 0 } = options;
   const table = Object.entries(mounts)
     .map(([prefix, folder]) => [prefix, resolve(folder)])
     .sort((a, b) => b[0].length - a[0].length);
@@ -52,7 +53,12 @@ export async function startStatic(options) {
 
   async function answer(request, response) {
     counts.requests += 1;
-    const path = decodeURIComponent(new URL(request.url, 'http://x').pathname);
+    const url = new URL(request.url, 'http://x');
+    const path = decodeURIComponent(url.pathname);
+    if (request.method === 'POST' && posts[path]) {
+      const said = JSON.stringify(await posts[path](url));
+      return send(response, 200, TYPES['.json'], said);
+    }
     if (pages[path]) return send(response, 200, pages[path].type, pages[path].body);
     for (const [prefix, folder] of table) {
       if (!path.startsWith(prefix)) continue;

@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: the whole way of the data, on this machine. Builds everything, starts the
 //! edge on workerd, publishes three real data sets through its PUT API, and serves the page; with
-//! `--headless` drives Chromium through it, compares every record with its source, and prints
-//! one JSON summary.
+//! `--headless` drives Chromium through it, compares every record with its source, publishes a
+//! change and goes back from it, and prints one JSON summary.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -75,10 +75,12 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
         sets.iter().map(|set| json!({"name": set.name, "url": url, "trust": set.trust})).collect();
     let settings = json!({
         "www": shop.path("www"), "npm": package, "shots": folder, "port": args.port, "sets": listed,
+        "packice": packice, "projects": projects,
     });
     std::fs::write(&config, settings.to_string())?;
     let mut page = shop.node();
     page.arg(shop.path("tests/harness/demo.mjs")).arg(&config);
+    page.env("PACKICE_PUBLISH_KEY", &key);
     let Some(chromium) = chromium else {
         eprint!("{}", step::table());
         return serve(&mut page, &url);
@@ -236,6 +238,10 @@ fn finish(shop: &Shop, sets: &[Published], mut report: Value, started: Instant) 
     }
     if requests > COLD_REQUESTS_MAX || bytes > COLD_BYTES_MAX {
         failures.push(format!("the cold get() took {requests} dependent requests, {bytes} bytes"));
+    }
+    let change = &report["change"];
+    if change["right"] != json!(true) || change["bytes_fetched_back"] != json!(0) {
+        failures.push(format!("a change did not show as it should: {change}"));
     }
     let figures = [
         ("a1.mismatches", json!(mismatches), "records"),
