@@ -5,10 +5,12 @@
 //! and goes up as an error; nothing panics.
 
 use std::fmt::Display;
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use packice_core::types::Name;
 use worker::{
-    Bucket, Conditional, Env, Include, Object, ObjectBody, Range, ResponseBody, console_error,
+    Bucket, Conditional, Delay, Env, Include, Object, ObjectBody, Range, ResponseBody, console_error,
 };
 
 use crate::keep::parse_key;
@@ -21,6 +23,8 @@ use crate::reply::Extent;
 use crate::resource::bootstrap_prefix;
 use crate::respond::{Fetch, ObjectMeta};
 
+/// How long one write may take: a store that is full may leave it hanging.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The R2 binding in wrangler.toml.
 const BINDING: &str = "OBJECTS";
 /// The custom metadata of a pointer that tells where it stands, so that a list of a dataset's
@@ -149,7 +153,11 @@ impl Store {
         if let Some(mark) = mark {
             put = put.custom_metadata([(MARK.to_owned(), mark.to_string())]);
         }
-        let object = put.execute().await.map_err(|error| failed("put", key, error))?;
+        let written = Box::pin(put.execute());
+        let object = match select(written, Delay::from(PATIENCE)).await {
+            Either::Left((object, _)) => object.map_err(|error| failed("put", key, error))?,
+            Either::Right(_) => return Err(failed("put", key, "it does not come to an end")),
+        };
         Ok(object.map(|object| object.etag()))
     }
 
