@@ -194,19 +194,23 @@ test('clients finish elsewhere: an edge is killed, a store is wiped', async (t) 
 });
 
 test('a full disk refuses uploads, loses nothing, and takes them when there is room', async (t) => {
-  const persist = await temporary(t, 'full');
+  const persist = await mkdtemp(join(tmpdir(), 'packice-full-'));
   // The bucket alone is on the small disk, as it is another machine's in production.
   const dir = join(persist, 'r2');
   await mkdir(dir);
   try {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', dir], { stdio: 'ignore' });
   } catch {
+    await rm(persist, { recursive: true, force: true });
     t.skip('only root may mount a small disk');
     return;
   }
-  t.after(() => execFileSync('umount', ['-l', dir]));
   const edge = await startEdge({ publishKeys: KEY.entry(), persist });
-  t.after(() => edge.close());
+  t.after(async () => {
+    await edge.close();
+    execFileSync('umount', ['-l', dir]);
+    await rm(persist, { recursive: true, force: true });
+  });
   const client = new Client(edge, { mayFail: true });
   const kept = [];
   const object = (at) => {

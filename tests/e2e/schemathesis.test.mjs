@@ -67,7 +67,7 @@ async function run(url, seed, narrow) {
   await writeFile(file, await document(narrow));
   const args = [
     'run', file, '--url', url, '--checks', CHECKS.join(), '--seed', String(seed),
-    '--max-examples', '100', '--workers', '4', '--phases', 'examples,coverage,fuzzing',
+    '--max-examples', '100', '--phases', 'examples,coverage,fuzzing',
     '--continue-on-failure', '--no-color',
   ];
   try {

@@ -163,6 +163,9 @@ fn e2e(shop: &mut Shop, args: &Args) -> Result<Count> {
     node.args(&files);
     node.env("PACKICE_CHROMIUM", chromium).env("PACKICE_BIN", packice);
     node.env("PACKICE_NPM", package).env("PACKICE_DATA", data);
+    if let Some(schemathesis) = toolchain::find_schemathesis(shop) {
+        node.env("PACKICE_SCHEMATHESIS", schemathesis);
+    }
     node.env("PACKICE_PARITY", parity).env("PACKICE_ATTACKS", attacks);
     let (ok, said) = step::tee(&mut node)?;
     let count = node_count(&said);

@@ -14,6 +14,42 @@ const NODE_MIN: u32 = 20;
 /// The oldest Node that wrangler and miniflare run on.
 const NODE_WRANGLER: u32 = 22;
 
+/// What makes requests up from docs/spec/openapi.yaml.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
+/// schemathesis from PyPI, in a virtual environment of its own under target/; `None`, with a word
+/// about it, where this machine has no Python or no way to PyPI.
+pub(crate) fn find_schemathesis(shop: &Shop) -> Option<PathBuf> {
+    let dir = shop.target.join("schemathesis");
+    let (program, mark) = (dir.join("bin/schemathesis"), dir.join(SCHEMATHESIS));
+    if program.exists() && mark.exists() {
+        return Some(program);
+    }
+    let step = Step::start(format!("pip install {SCHEMATHESIS}"));
+    let installed = step::quiet(shop.command("python3").args(["-m", "venv"]).arg(&dir))
+        .and_then(|()| {
+            let mut pip = shop.command(dir.join("bin/pip"));
+            step::quiet(pip.args([
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                SCHEMATHESIS,
+            ]))
+        })
+        .and_then(|()| Ok(std::fs::write(&mark, "")?));
+    match installed {
+        Ok(()) => {
+            step.done("");
+            Some(program)
+        }
+        Err(error) => {
+            step.done("not installed: tests/e2e/schemathesis.test.mjs is skipped");
+            eprintln!("xtask: {error:#}");
+            None
+        }
+    }
+}
+
 /// Makes sure that a Rust target is installed.
 pub(crate) fn ensure_target(shop: &Shop, target: &str) -> Result<()> {
     let sysroot = step::capture(shop.command("rustc").args(["--print", "sysroot"]))?;

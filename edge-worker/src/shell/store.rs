@@ -10,7 +10,8 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use packice_core::types::Name;
 use worker::{
-    Bucket, Conditional, Delay, Env, Include, Object, ObjectBody, Range, ResponseBody, console_error,
+    Bucket, Conditional, Delay, Env, Include, Object, ObjectBody, Range, ResponseBody,
+    console_error,
 };
 
 use crate::keep::parse_key;
