@@ -10,7 +10,7 @@ use crate::auth;
 use crate::headers::RequestHeaders;
 use crate::keep::{Asked, Key, MAX_BODY_LEN, Question, key_text, parse_key};
 use crate::problem::{Problem, ProblemCode};
-use crate::reply::Reply;
+use crate::reply::{POLICY, Reply};
 use crate::resource::Resource;
 use crate::shell::durable::keeper;
 use crate::shell::publish::receive;
@@ -52,6 +52,7 @@ impl Edge {
         };
         Ok(Reply::new(200)
             .with_header("content-type", "application/json")
+            .with_header(POLICY.0, POLICY.1)
             .with_header("cache-control", "no-store")
             .with_bytes(answer.to_string().into_bytes(), false))
     }
