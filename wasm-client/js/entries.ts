@@ -15,6 +15,7 @@ export type FetchPage = (
   at: Uint8Array | undefined,
   left: number,
   signal: AbortSignal,
+  spare: ArrayBuffer | undefined,
 ) => Promise<Page>;
 
 /**
@@ -128,18 +129,21 @@ export class Entries implements AsyncIterableIterator<Entry> {
   /** Goes on to the next page, and asks for the one after it; false after the last. */
   async #turn(): Promise<boolean> {
     let ahead = this.#ahead;
-    if (!this.#page) ahead = this.#left > 0 ? this.#ask(this.#start, undefined) : undefined;
+    if (!this.#page) ahead = this.#left > 0 ? this.#ask(this.#start) : undefined;
     if (!ahead) return false;
     const page = await ahead;
     this.#left -= page.lengths.length / 2;
-    this.#ahead = page.next && this.#left > 0 ? this.#ask(page.next, page.root) : undefined;
+    // Nobody looks at the page before any more: entries are views of copies.
+    const spare = this.#page?.bytes.buffer as ArrayBuffer | undefined;
+    const more = page.next !== null && this.#left > 0;
+    this.#ahead = more ? this.#ask(page.next!, page.root, spare) : undefined;
     [this.#page, this.#index, this.#byte] = [page, 0, 0];
     [this.#block, this.#at] = [new ArrayBuffer(0), 0];
     return true;
   }
 
-  #ask(from: Uint8Array | undefined, at: Uint8Array | undefined): Promise<Page> {
-    const page = this.#fetchPage(from, at, this.#left, this.#stop.signal);
+  #ask(from?: Uint8Array, at?: Uint8Array, spare?: ArrayBuffer): Promise<Page> {
+    const page = this.#fetchPage(from, at, this.#left, this.#stop.signal, spare);
     // It is awaited a page later; until then its failure is not unhandled.
     page.catch(() => undefined);
     return page;

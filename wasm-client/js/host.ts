@@ -67,6 +67,9 @@ function seedReader(seed: Blob | string): ReadSeed {
   };
 }
 
+/** How many pages of a range are begun before they are asked for. */
+const PAGES_AHEAD = 2;
+
 /** A page that a range will ask for next: its arguments, the engine's id and the answer. */
 interface Ahead {
   args: PageArgs;
@@ -87,8 +90,9 @@ export function serve(send: Send): (request: Request) => void {
   /** The engine's ids of a request's reads: one, or one for each key. */
   const running = new Map<number, number[]>();
   let nextRead = 1;
-  /** The page after the one that was answered last: read while that one travels. */
-  let ahead: Ahead | undefined;
+  /** The pages after the one that was answered last: read while that one is looked at. */
+  let ahead: Ahead[] = [];
+  const spares: ArrayBuffer[] = [];
 
   /** Nothing may run on an instance after a trap: its state is unknown. */
   function die(why: WireError): void {
@@ -111,25 +115,49 @@ export function serve(send: Send): (request: Request) => void {
   }
 
   function readPage(engineId: number, args: PageArgs): Promise<Page> {
-    const { collection, start, end, limit, at, version } = args;
-    return opened().page(engineId, collection, start, end, limit, at, version);
+    const { collection, start, end, limit, at, version, spare } = args;
+    const bytes = spare && new Uint8Array(spare);
+    return opened().page(engineId, collection, start, end, limit, at, version, bytes);
   }
 
-  /** A page of a range. From its second page on, the next is begun before it is asked for. */
+  /** A page of a range. From its second page on, the next ones are begun before they are asked for. */
   async function page(id: number, args: PageArgs): Promise<Page> {
-    const ready = ahead && samePage(ahead.args, args) ? ahead : undefined;
+    const first = ahead[0];
+    const ready = first && samePage(first.args, args) ? ahead.shift() : undefined;
+    if (ready && args.spare) spares.push(args.spare);
     if (ready) running.set(id, [ready.engineId]);
-    else if (ahead) client?.cancel(ahead.engineId);
-    ahead = undefined;
+    else forgetAhead();
     const answer = await (ready?.page ?? readPage(read(id), args));
-    if (args.at && answer.next && client && !ahead) {
-      const next = { ...args, start: answer.next.slice(), at: answer.root.slice() };
-      const engineId = nextRead++;
-      ahead = { args: next, engineId, page: readPage(engineId, next) };
-      // It is awaited when it is asked for; until then its failure is not unhandled.
-      ahead.page.catch(() => undefined);
-    }
+    if (args.at && ahead.length === 0) lookAhead(args, answer);
+    else continueAhead();
     return answer;
+  }
+
+  /** Begins the page after one that is here, and then the one after that. */
+  function lookAhead(args: PageArgs, before: Page): void {
+    if (!client || !before.next) return;
+    // What a page that is ready was asked with is for the next one to be read.
+    const spare = spares.pop();
+    const next = { ...args, start: before.next.slice(), at: before.root.slice(), spare };
+    const engineId = nextRead++;
+    ahead.push({ args: next, engineId, page: readPage(engineId, next) });
+    continueAhead();
+  }
+
+  /** Goes on after the last page that was begun, while there is room. */
+  function continueAhead(): void {
+    const last = ahead.at(-1);
+    const goOn = (page: Page) => {
+      if (last === ahead.at(-1) && ahead.length < PAGES_AHEAD) lookAhead(last!.args, page);
+    };
+    // A page is awaited when it is asked for; until then its failure is not unhandled.
+    last?.page.then(goOn, () => undefined);
+  }
+
+  function forgetAhead(): void {
+    for (const { engineId } of ahead) client?.cancel(engineId);
+    ahead = [];
+    spares.length = 0;
   }
 
   const methods: {
@@ -168,7 +196,8 @@ export function serve(send: Send): (request: Request) => void {
     rollBack: (_id, version) => opened().rollBack(version),
     close() {
       client?.close();
-      client = ahead = undefined;
+      client = undefined;
+      ahead = [];
     },
   };
 

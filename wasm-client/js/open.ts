@@ -80,7 +80,10 @@ function worker(create: (() => WorkerLike) | undefined): Connect {
     });
     worker.addEventListener("messageerror", () => died(deadWorker("a message could not be read")));
     return {
-      send: (request) => worker.postMessage(request),
+      send: (request) => {
+        const spare = "method" in request && request.method === "page" && request.args.spare;
+        worker.postMessage(request, spare ? [spare] : []);
+      },
       end: () => worker.terminate(),
     };
   };

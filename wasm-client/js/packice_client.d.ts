@@ -42,6 +42,7 @@ export class Client {
     limit: number,
     at: Uint8Array | undefined,
     version: number | undefined,
+    spare: Uint8Array | undefined,
   ): Promise<Page>;
   proof(
     id: number,

@@ -46,9 +46,9 @@ export class ReaderHandle implements Reader {
 
   range(collection: string, options: RangeOptions = {}): AsyncIterableIterator<Entry> {
     const { start, end } = bounds(options);
-    return new Entries(options, start, async (from, at, left, signal) => {
+    return new Entries(options, start, async (from, at, left, signal, spare) => {
       const [limit, version] = [Math.min(left, PAGE_ENTRIES), this.pinned()];
-      const args = { collection, start: from, end, limit, at, version };
+      const args = { collection, start: from, end, limit, at, version, spare };
       return this.#caller.call("page", args, signal);
     });
   }

@@ -59,6 +59,8 @@ export interface PageArgs {
   /** The root of the page before. */
   at: Uint8Array | undefined;
   version: Pinned;
+  /** The memory of a page that nobody looks at any more, for another one. */
+  spare: ArrayBuffer | undefined;
 }
 
 /** The host's methods: arguments and answer by name. */

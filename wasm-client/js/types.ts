@@ -10,7 +10,7 @@ export interface Source {
 
 /** What is used of a worker: a `Worker` is one. Of its own, so that types need no DOM. */
 export interface WorkerLike {
-  postMessage(message: unknown): void;
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
   terminate(): void;
   addEventListener(name: string, listener: (event: any) => void): void;
 }

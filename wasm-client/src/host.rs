@@ -17,11 +17,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
-use js_sys::{Function, Promise};
+use js_sys::{Function, Promise, Uint8Array};
 use packice_core::engine::Engine;
 use packice_core::engine::io::{
-    Command, Event, Failure, Input, Output, ReadId, RequestId, SourceId, StoreBatch, StoreKey,
-    Target, WaitReason,
+    Answer, Command, Event, Failure, Input, Output, ReadId, RequestId, SourceId, StoreBatch,
+    StoreKey, Target, WaitReason,
 };
 use packice_core::map::Map;
 use packice_core::types::{Millis, Version};
@@ -82,6 +82,9 @@ pub(crate) struct Host {
     /// What the store said last, to be told with the engine's failure.
     store_detail: RefCell<String>,
     closed: Cell<bool>,
+    /// The bytes of a page that nobody looks at any more: new memory costs more than the copy into
+    /// it does.
+    spare: Cell<Option<Uint8Array>>,
 }
 
 impl Host {
@@ -111,6 +114,7 @@ impl Host {
             state: RefCell::default(),
             store_detail: RefCell::default(),
             closed: Cell::new(false),
+            spare: Cell::default(),
         });
         host.set_up();
         Ok(host)
@@ -121,6 +125,13 @@ impl Host {
         let promise = self.calls.read(id, command.clone());
         self.command(command);
         promise
+    }
+
+    /// Keeps the bytes of a page for the next one.
+    pub(crate) fn take_spare(&self, spare: Option<Uint8Array>) {
+        if spare.is_some() {
+            self.spare.set(spare);
+        }
     }
 
     /// Begins a sync, or joins the one that runs.
@@ -280,7 +291,9 @@ impl Host {
                 Output::Store { request, batch } => self.write(request, batch),
                 Output::Event(event) => self.event(&event),
                 Output::Answer { read, answer } => {
-                    let result = answer.as_ref().map(shape::answer);
+                    let page = matches!(answer, Ok(Answer::Records { .. }));
+                    let spare = if page { self.spare.take() } else { None };
+                    let result = answer.as_ref().map(|answer| shape::answer(answer, &spare));
                     self.calls.end_read(read, result.map_err(|e| self.failure(e)));
                 }
                 Output::RolledBack { version, result } => {

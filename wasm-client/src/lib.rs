@@ -32,7 +32,7 @@ mod value;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Function, Promise};
+use js_sys::{Function, Promise, Uint8Array};
 use packice_core::engine::io::{Command, RangeQuery, ReadId};
 use packice_core::trust::proof::verify_full;
 use packice_core::types::{Identity, Version};
@@ -72,8 +72,8 @@ impl Client {
     }
 
     /// Reads the next records of a range, from `start` to before `end`. `at` is the root that the
-    /// page before was read from.
-    #[allow(clippy::too_many_arguments)]
+    /// page before was read from; `spare` is the bytes of a page that nobody looks at any more.
+    #[allow(clippy::too_many_arguments, reason = "an object would be read field by field")]
     pub fn page(
         &self,
         id: u32,
@@ -83,7 +83,9 @@ impl Client {
         limit: u32,
         at: Option<Vec<u8>>,
         version: Option<f64>,
+        spare: Option<Uint8Array>,
     ) -> Promise {
+        self.host.take_spare(spare);
         let (read, version) = (ReadId(u64::from(id)), version.map(of_number));
         let range = RangeQuery {
             collection,

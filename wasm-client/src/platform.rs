@@ -1,9 +1,13 @@
 //! What the engine may not have of its own: a clock, randomness, and turns of the event loop.
 
+use core::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
 use js_sys::{ArrayBuffer, Date, Function, Object, Promise, Reflect, Uint8Array, WebAssembly};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::MessageChannel;
+use web_sys::{MessageChannel, MessagePort};
 
 /// Milliseconds since 1970 on a clock that never goes back while the client lives: the time of
 /// its start by the local clock, which may be wrong, and what has passed since.
@@ -41,21 +45,62 @@ pub(crate) fn random_seed() -> Option<u64> {
     Some(u64::from_le_bytes(seed))
 }
 
-/// Lets the event loop handle what waits: messages, body chunks, database events.
-///
-/// A message to oneself, because timers of zero become timers of 4 ms once they are nested.
-pub(crate) async fn next_turn() {
-    let Ok(channel) = MessageChannel::new() else { return };
-    let turn = Promise::new(&mut |resolve: Function, _reject: Function| {
-        channel.port1().set_onmessage(Some(&resolve));
+thread_local! {
+    static TURNS: Turns = Turns::new();
+}
+
+/// What gives turns of the event loop. Not timers: those of zero become timers of 4 ms once they
+/// are nested.
+struct Turns {
+    /// Node's own; an open port would keep it from ending.
+    immediate: Option<Function>,
+    /// Messages to oneself, one for each turn.
+    port: Option<MessagePort>,
+    waiting: Rc<RefCell<VecDeque<Function>>>,
+}
+
+impl Turns {
+    fn new() -> Self {
+        let immediate = Reflect::get(&js_sys::global(), &"setImmediate".into()).ok();
+        let immediate: Option<Function> = immediate.and_then(|found| found.dyn_into().ok());
+        let waiting = Rc::<RefCell<VecDeque<Function>>>::default();
+        let channel = if immediate.is_none() { MessageChannel::new().ok() } else { None };
+        let port = channel.map(|channel| {
+            let due = Rc::clone(&waiting);
+            let turn = Closure::<dyn FnMut()>::new(move || {
+                let resolve = due.borrow_mut().pop_front();
+                // A promise's own function does not throw.
+                let _ = resolve.map(|resolve| resolve.call0(&JsValue::UNDEFINED));
+            });
+            // Both live as long as the module does.
+            channel.port1().set_onmessage(Some(turn.into_js_value().unchecked_ref()));
+            channel.port2()
+        });
+        Self { immediate, port, waiting }
+    }
+
+    fn give(&self, resolve: Function) {
+        if let Some(immediate) = &self.immediate {
+            let _ = immediate.call1(&JsValue::UNDEFINED, &resolve);
+            return;
+        }
+        self.waiting.borrow_mut().push_back(resolve);
+        let posted = self.port.as_ref().map(|port| port.post_message(&JsValue::NULL));
         // Nothing is transferred, so it cannot fail; if it did, the turn would never come.
-        if channel.port2().post_message(&JsValue::NULL).is_err() {
+        if !matches!(posted, Some(Ok(())))
+            && let Some(resolve) = self.waiting.borrow_mut().pop_back()
+        {
             let _ = resolve.call0(&JsValue::UNDEFINED);
         }
+    }
+}
+
+/// Lets the event loop handle what waits: messages, body chunks, database events.
+pub(crate) async fn next_turn() {
+    let turn = Promise::new(&mut |resolve: Function, _reject: Function| {
+        TURNS.with(|turns| turns.give(resolve));
     });
     let _ = JsFuture::from(turn).await;
-    // An open port keeps Node from ending.
-    channel.port1().close();
 }
 
 /// The longest wait for idle time.

@@ -17,8 +17,8 @@ use wasm_bindgen::prelude::*;
 use crate::store::key_text;
 use crate::value::Record;
 
-/// An answer to a read.
-pub(crate) fn answer(answer: &Answer) -> JsValue {
+/// An answer to a read; the bytes of records go into `spare`, where that is long enough.
+pub(crate) fn answer(answer: &Answer, spare: &Option<Uint8Array>) -> JsValue {
     match answer {
         Answer::Present { value, version } => Record::new()
             .with("state", "present")
@@ -31,7 +31,7 @@ pub(crate) fn answer(answer: &Answer) -> JsValue {
             Record::new().with("state", "unknown").with("reason", unknown_reason(*reason))
         }
         Answer::Records { records, next, root, version } => Record::new()
-            .bytes("bytes", records.bytes())
+            .with("bytes", bytes_in(spare.as_ref(), records.bytes()))
             .with("lengths", Uint32Array::from(records.lengths()))
             .nullable("next", next.as_deref().map(Uint8Array::from))
             .bytes("root", &root.0)
@@ -45,6 +45,18 @@ pub(crate) fn answer(answer: &Answer) -> JsValue {
             .number("version", version.0),
     }
     .into()
+}
+
+fn bytes_in(spare: Option<&Uint8Array>, bytes: &[u8]) -> Uint8Array {
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    match spare.filter(|spare| spare.length() >= len) {
+        Some(spare) => {
+            let view = spare.subarray(0, len);
+            view.copy_from(bytes);
+            view
+        }
+        None => Uint8Array::from(bytes),
+    }
 }
 
 /// What a full proof proves, at a time.

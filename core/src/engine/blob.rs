@@ -248,7 +248,7 @@ impl Engine {
 
     /// Asks the store for what waits, as far as there is room; whether any of it is here already.
     pub(super) fn start_loads(&mut self) -> bool {
-        let mut found_any = false;
+        let (mut found_any, mut coming) = (false, Vec::new());
         while let Some(name) = self.loads.waiting.pop_front() {
             let waits = |blob: &&Blob| matches!(blob.state, BlobState::Loading);
             let Some(blob) = self.blobs.get(&name).filter(waits) else { continue };
@@ -260,6 +260,11 @@ impl Engine {
                 found_any = true;
                 continue;
             }
+            // Its bundle comes without being asked for again.
+            if matches!(&spec, BlobSpec::Frame { bundle, .. } if self.ahead == Some(bundle.name)) {
+                coming.push(name);
+                continue;
+            }
             if self.loads.bytes > 0 && self.loads.bytes + bytes > LOAD_BYTES {
                 self.loads.waiting.push_front(name);
                 break;
@@ -269,6 +274,7 @@ impl Engine {
             let request = self.request(Pending::Blob { name, keys: keys.clone(), bytes });
             self.outputs.push_back(Output::Load { request, keys });
         }
+        self.loads.waiting.extend(coming);
         found_any
     }
 

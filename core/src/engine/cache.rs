@@ -33,10 +33,6 @@ impl<K: Ord + Copy, V> Cache<K, V> {
         Some(entry.value.clone())
     }
 
-    pub(super) fn holds(&self, key: K) -> bool {
-        self.entries.contains_key(&key)
-    }
-
     /// Adds a value and drops the oldest ones over the budget; the new one always stays.
     pub(super) fn insert(&mut self, key: K, value: Rc<V>, bytes: usize) {
         self.clock += 1;

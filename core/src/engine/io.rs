@@ -448,6 +448,12 @@ pub struct Records {
 }
 
 impl Records {
+    /// Makes room for so many records, and bytes of keys and values.
+    pub(super) fn reserve(&mut self, bytes: usize, records: u64) {
+        self.bytes.reserve(bytes);
+        self.lengths.reserve(usize::try_from(records).unwrap_or(0) * 2);
+    }
+
     /// Adds a record.
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
         for part in [key, value] {

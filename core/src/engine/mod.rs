@@ -74,7 +74,7 @@ use self::follow::Following;
 use self::frames::Composing;
 use self::head::HeadTask;
 use self::merge::Merge;
-use self::net::{Job, Net};
+use self::net::Net;
 use self::read::{Read, What};
 use self::report::DeltaStatus;
 use self::seed::Seed;
@@ -93,7 +93,7 @@ const FRAME_CACHE_BYTES: usize = 6 << 20;
 /// Plain bytes of layer pages that are kept.
 const LAYER_CACHE_BYTES: usize = 2 << 20;
 /// Wire bytes of loaded bundles that are kept.
-const BUNDLE_CACHE_BYTES: usize = 3 << 20;
+const BUNDLE_CACHE_BYTES: usize = 9 << 19;
 
 /// What an engine is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -372,7 +372,8 @@ impl Engine {
         } else {
             WaitReason::Idle
         };
-        let until = self.net.wake.into_iter().chain(self.following.wake()).min();
+        let wakes = self.net.wake.into_iter().chain(self.following.wake()).chain(self.store.due);
+        let until = wakes.min();
         Output::Wait { until, why }
     }
 
@@ -432,10 +433,7 @@ impl Engine {
         // A sync that ended here makes room for what was said meanwhile.
         self.step_follow(now);
         self.step_collect();
-        let more_coming = self.apply.is_some()
-            || self.net.fetches.values().any(|fetch| fetch.job.is_sync())
-            || self.net.queue.iter().any(Job::is_sync);
-        if let Some(batch) = self.store.next_batch(more_coming) {
+        if let Some(batch) = self.store.next_batch(self.coming(), now) {
             let request = self.request(Pending::Store);
             self.outputs.push_back(Output::Store { request, batch });
         }

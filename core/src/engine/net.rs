@@ -136,6 +136,11 @@ impl Job {
         self.bundle().is_some_and(|job| job.object.name == *name)
     }
 
+    /// The bytes that have not come yet of the bundle that it fetches.
+    pub(super) fn bundle_missing(&self) -> Option<u64> {
+        self.bundle().map(|job| job.object.len.saturating_sub(job.bytes.len() as u64))
+    }
+
     pub(super) fn is_sync(&self) -> bool {
         matches!(self.what, What::Bundle(_))
     }

@@ -259,19 +259,26 @@ impl Engine {
         })
     }
 
-    /// Whoever reads a range goes on with the next bundle: its row is loaded while the frames of
-    /// this one are decoded. What comes is checked when a frame of it is wanted.
+    /// Whoever reads a range goes on with the next bundles: the rows of two are loaded, one after
+    /// the other, while the frames of this one are decoded. What comes is checked when a frame of it
+    /// is wanted.
     fn load_ahead(&mut self, place: &Place, spot: &Spot) {
+        // One at a time: many ranges at once must not fill the memory.
+        if self.ahead.is_some() {
+            return;
+        }
         let next = self.part(place.part).and_then(|(_, shelf)| {
             let id = spot.base.or_else(|| shelf.view.below(spot).last().copied())?;
             let here = shelf.index().frame(id)?.bundle.ordinal;
-            shelf.index().bundle(here + 1).map(|bundle| bundle.name)
+            Some([here + 1, here + 2].map(|at| shelf.index().bundle(at).map(|bundle| bundle.name)))
         });
-        let Some(name) = next else { return };
-        let key = StoreKey::Object(ObjectKind::Bundle, name);
-        // One at a time: many ranges at once must not fill the memory.
-        let here = self.bundles.holds(name) || self.ahead.is_some();
-        if !here && self.store.may_have(&key) && self.store.unstored(&key).is_none() {
+        let missing = next.into_iter().flatten().flatten().find_map(|name| {
+            let key = StoreKey::Object(ObjectKind::Bundle, name);
+            // Looking it up also keeps it: what was read already makes room first.
+            let here = self.bundles.fetch(name).is_some() || self.store.unstored(&key).is_some();
+            (!here && self.store.may_have(&key)).then_some((name, key))
+        });
+        if let Some((name, key)) = missing {
             self.ahead = Some(name);
             let request = self.request(Pending::Ahead(name));
             self.outputs.push_back(Output::Load { request, keys: alloc::vec![key] });
@@ -292,6 +299,9 @@ impl Engine {
 /// A range's records out of one frame.
 fn records_of(range: &RangeQuery, place: &Place, spot: &Spot, frame: &VerifiedFrame) -> Answer {
     let mut records = Records::default();
+    if range.limit as u64 >= frame.node().records() {
+        records.reserve(frame.plain().len().min(RANGE_BYTES), frame.node().records());
+    }
     let within = |key: &[u8]| range.end.as_deref().is_none_or(|end| key < end);
     let (mut next, mut over) = (None, false);
     frame.visit_from(&range.start, &mut |key, value| {

@@ -10,9 +10,15 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use super::io::{StoreBatch, StoreKey};
+use crate::types::Millis;
 
 /// A transaction of bulk rows is due from so many bytes on.
 const BATCH_BYTES: usize = 1 << 20;
+/// Where so little is left that the commit can take it all, it is worth no transaction before it:
+/// each costs a browser as much as fetching a few bundles does.
+const COMMIT_BYTES: u64 = 8 << 20;
+/// But rows that came are not kept from the disk for longer than this.
+const HOLD_MS: u64 = 250;
 
 /// What the store holds and what it shall hold.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +36,10 @@ pub(super) struct StoreDesk {
     state: Option<StatePut>,
     audit: Option<Vec<u8>>,
     in_flight: Option<InFlight>,
+    /// Since when rows wait that are enough for a transaction.
+    waiting_since: Option<Millis>,
+    /// When rows that are held for the commit are written without it.
+    pub(super) due: Option<Millis>,
 }
 
 /// A state record that waits to be written.
@@ -131,8 +141,10 @@ impl StoreDesk {
         self.in_flight.is_some()
     }
 
-    /// The next transaction, where one is due. `more_coming`: bulk rows are on their way.
-    pub(super) fn next_batch(&mut self, more_coming: bool) -> Option<StoreBatch> {
+    /// The next transaction, where one is due. `coming`: the bytes of bulk rows that are still
+    /// to come, where there are any.
+    pub(super) fn next_batch(&mut self, coming: Option<u64>, now: Millis) -> Option<StoreBatch> {
+        self.due = None;
         if self.in_flight.is_some() {
             return None;
         }
@@ -140,10 +152,10 @@ impl StoreDesk {
             && self.state.is_none()
             && self.deletes.is_empty()
             && self.audit.is_none();
-        let early = more_coming && self.waiting_bytes < BATCH_BYTES && self.state.is_none();
-        if nothing || early {
+        if nothing || (self.state.is_none() && coming.is_some_and(|more| self.holds(more, now))) {
             return None;
         }
+        self.waiting_since = None;
         let state = self.state.take();
         let keys = core::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
@@ -158,6 +170,18 @@ impl StoreDesk {
         self.in_flight =
             Some(InFlight { keys, deletes: deletes.clone(), commit, state: has_state });
         Some(StoreBatch { puts, deletes, durable })
+    }
+
+    /// Whether rows wait for those that are coming.
+    fn holds(&mut self, coming: u64, now: Millis) -> bool {
+        if self.waiting_bytes < BATCH_BYTES {
+            return true;
+        }
+        let until = self.waiting_since.get_or_insert(now).plus(HOLD_MS);
+        let left = coming.saturating_add(self.waiting_bytes as u64);
+        let held = left <= COMMIT_BYTES && now < until;
+        self.due = held.then_some(until);
+        held
     }
 
     /// The transaction under way ended; what it held, and whether it is durable now.

@@ -222,6 +222,19 @@ impl Engine {
         Ok(parts_missing || !flying.is_empty() || place < order.len())
     }
 
+    /// The bytes of bundles that are still to come, where there are any: without bound
+    /// as long as not all of them are known and queued.
+    pub(super) fn coming(&self) -> Option<u64> {
+        let flying = self.net.fetches.values().map(|fetch| &fetch.job);
+        let lens = flying.chain(self.net.queue.iter()).filter_map(Job::bundle_missing);
+        let bytes = lens.fold(None, |sum: Option<u64>, len| Some(sum.unwrap_or(0) + len));
+        let order = self.target.as_ref().map_or(0, |target| target.order().len());
+        let bringing = |sync: &&Sync| matches!(sync.phase, Phase::Bootstrap | Phase::Collections);
+        let queueing = self.sync.as_ref().filter(bringing);
+        let more = queueing.is_some_and(|sync| sync.cursor.0 < order) || self.apply.is_some();
+        if more { Some(u64::MAX) } else { bytes }
+    }
+
     /// Asks for a collection's dictionary and pages; whether any of them is missing.
     fn want_parts(&mut self, at: usize) -> Result<bool, Failure> {
         let Some(target) = &self.target else { return Ok(false) };
@@ -237,11 +250,12 @@ impl Engine {
             })
             .collect();
         let mut missing = false;
-        if let Some(object) = dictionary {
-            missing |= self.want_dictionary(object, class)?;
-        }
+        // The pages first: bundles wait for them.
         for (page, object) in pages {
             missing |= !self.want_page(at, page, object, class)?;
+        }
+        if let Some(object) = dictionary {
+            missing |= self.want_dictionary(object, class)?;
         }
         missing |= self.want_layers(at, class)?;
         Ok(missing)
