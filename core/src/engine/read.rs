@@ -260,8 +260,8 @@ impl Engine {
     }
 
     /// Whoever reads a range goes on with the next bundles: the rows of two are loaded, one after
-    /// the other, while the frames of this one are decoded. What comes is checked when a frame of it
-    /// is wanted.
+    /// the other, while the frames of this one are decoded. What comes is checked when a frame of
+    /// it is wanted.
     fn load_ahead(&mut self, place: &Place, spot: &Spot) {
         // One at a time: many ranges at once must not fill the memory.
         if self.ahead.is_some() {
