@@ -11,6 +11,7 @@ use common::mirror::{Mirror, signed_files};
 use common::{Project, assert_fails, lines, read};
 use packice::build::content::{Content, Stream};
 use packice::build::past::{Past, PastCollection};
+use packice::client::fetch::HttpSource;
 use packice::project::Build;
 use packice::publish::paths::{Goal, follow, starts};
 use packice::ui::Ui;
@@ -271,7 +272,8 @@ fn every_delta_path_is_gone_by_the_real_client_and_a_damaged_one_is_told() {
     let goal = Goal {
         channel: &channel,
         manifest: &build.manifest,
-        edge_url: &mirror.url,
+        source: Arc::new(HttpSource::new(&mirror.url, &build.manifest.dataset)),
+        inlined: Vec::new(),
         temporary: project.dir.path(),
         compare: true,
     };

@@ -243,6 +243,7 @@ Examples:
   packice sign release.json --key alice.key
   packice publish --finish release.json       ask the witnesses, move the pointers
   packice publish --stage                     onto the channel 'staging'; then:
+  packice verify --from 38 --channel staging  every delta path to it, in clean clients
   packice promote --from staging
 
 It uploads only what the edge lacks, so a publish that broke off goes on where it was. Nothing is
@@ -399,11 +400,16 @@ Examples:
   packice verify                    the local store
   packice verify --repair           the local store, fetching what is damaged
   packice verify --clean            the edge, from a clean profile
-  packice verify --clean --trust root.bin --source https://edge.example.org")]
+  packice verify --clean --trust root.bin --source https://edge.example.org
+  packice verify --from 38 --channel staging   every delta path to what is staged")]
 pub struct VerifyArgs {
     /// Start from a clean profile and fetch everything
     #[arg(long, conflicts_with = "store")]
     pub clean: bool,
+    /// Go every delta path that begins at this version or a later one, in clean clients: each
+    /// restores the version that a delta starts from, then follows to the newest
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["clean", "repair", "store"])]
+    pub from: Option<u64>,
     /// Fetch what is damaged or missing in the store
     #[arg(long, conflicts_with = "clean")]
     pub repair: bool,

@@ -13,6 +13,7 @@ mod init;
 mod inspect;
 mod keys;
 mod log;
+mod paths;
 mod proof;
 mod prune;
 mod publish;

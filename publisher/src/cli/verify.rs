@@ -6,6 +6,7 @@ use packice_core::engine::io::{Status, StoreKey};
 use serde_json::json;
 
 use super::args::{Cli, VerifyArgs};
+use super::paths;
 use super::session::Session;
 use crate::client::audit::{Expected, audit};
 use crate::client::host::Host;
@@ -16,6 +17,9 @@ use crate::ui::Ui;
 
 pub(super) fn run(cli: &Cli, args: &VerifyArgs, ui: Ui) -> Result<()> {
     let session = Session::new(cli, &args.client)?;
+    if let Some(from) = args.from {
+        return paths::run(cli, &session, from, ui);
+    }
     let begun = Instant::now();
     let from_clean = args.clean;
     let profile = match from_clean {

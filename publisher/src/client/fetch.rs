@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use packice_core::engine::io::{ByteRange, FetchFailure, Target};
@@ -34,6 +35,22 @@ pub trait Source: Send + Sync {
         timeout: Duration,
         sink: &mut Sink<'_>,
     ) -> Result<(), FetchFailure>;
+}
+
+impl<S: Source + ?Sized> Source for Arc<S> {
+    fn name(&self) -> &str {
+        S::name(self)
+    }
+
+    fn fetch(
+        &self,
+        target: &Target,
+        max_bytes: u64,
+        timeout: Duration,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), FetchFailure> {
+        S::fetch(self, target, max_bytes, timeout, sink)
+    }
 }
 
 /// A dataset on an edge or a mirror.

@@ -63,7 +63,7 @@ fn restore(
 ) -> Result<Rehearsed> {
     let dataset = &manifest.dataset;
     let store = profile.store()?;
-    let signed = profile.ephemeral(|| EphemeralLog::new(dataset)?.release(channel))?;
+    let signed = profile.ephemeral(|| EphemeralLog::new(dataset)?.release(channel, Vec::new()))?;
     let trust = signed.trust.clone();
     let overlay = signed.before(&channel.name, HttpSource::new(edge_url, dataset));
     let name = channel.name.clone();

@@ -1,11 +1,12 @@
 //! A trust root and a log that exist for one self-check only: their keys are nowhere afterwards.
 
+use std::collections::BTreeMap;
+
 use packice_core::format::head::{Channel, Head, Policy};
 use packice_core::format::trust_root::{Role, Staleness, TrustRoot, WitnessPolicy};
 use packice_core::trust::log::Frontier;
 use packice_core::trust::sign::{grow, sign_checkpoint, sign_trust_root};
 use packice_core::types::Name;
-use std::collections::BTreeMap;
 
 use super::bootstrap::{SignedPart, assemble};
 use crate::client::fetch::Overlay;
@@ -47,8 +48,12 @@ impl EphemeralLog {
         Ok(Self { root, trust, release_key, frontier: Frontier::new() })
     }
 
-    /// The next release: a channel that stands at a version.
-    pub(super) fn release(&mut self, channel: &Channel) -> Result<Ephemeral> {
+    /// The next release: a channel that stands at a version, with objects in its bootstrap.
+    pub(super) fn release(
+        &mut self,
+        channel: &Channel,
+        objects: Vec<Vec<u8>>,
+    ) -> Result<Ephemeral> {
         let head = Head {
             dataset: self.root.dataset.clone(),
             trust_root_version: 1,
@@ -69,7 +74,7 @@ impl EphemeralLog {
         Ok(Ephemeral {
             trust: self.trust.clone(),
             checkpoint,
-            bootstrap: assemble(signed, Vec::new())?,
+            bootstrap: assemble(signed, objects)?,
         })
     }
 }

@@ -22,10 +22,12 @@ pub mod signer;
 pub mod upload;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use packice_core::format::head::Channel;
 use packice_core::types::{Name, ObjectRef};
 
+use crate::client::fetch::HttpSource;
 use crate::config::Config;
 use crate::edge::publish_key;
 use crate::failure::{Failure, Kind, Result, on_file};
@@ -291,7 +293,8 @@ fn rehearse_paths(
         let goal = Goal {
             channel,
             manifest,
-            edge_url: &desk.edge_url,
+            source: Arc::new(HttpSource::new(&desk.edge_url, &manifest.dataset)),
+            inlined: Vec::new(),
             temporary: &temporary,
             // Each path ends at the signed root; the parent's is read back record by record too.
             compare: gone == 0,

@@ -15,7 +15,7 @@ use packice_core::types::{Name, ObjectRef, Version};
 use super::ephemeral::EphemeralLog;
 use crate::build::past::Past;
 use crate::client::audit::{Expected, audit};
-use crate::client::fetch::{DirSource, HttpSource, Source};
+use crate::client::fetch::{DirSource, Source};
 use crate::client::host::Host;
 use crate::client::store::FileStore;
 use crate::client::watch::Watch;
@@ -29,7 +29,9 @@ pub struct Goal<'a> {
     /// Its manifest.
     pub manifest: &'a Manifest,
     /// Who serves its objects.
-    pub edge_url: &'a str,
+    pub source: Arc<dyn Source>,
+    /// What its bootstrap carries along; nothing where all must come from the source.
+    pub inlined: Vec<Vec<u8>>,
     /// A directory for the client's stores.
     pub temporary: &'a Path,
     /// Whether every record is read back at the end of each path.
@@ -75,14 +77,14 @@ fn go(goal: &Goal<'_>, from: &Past, store: &Path, ui: Ui) -> Result<Gone> {
         version: from.manifest.version,
         manifest: ObjectRef { name: from.name, len },
     };
-    let first = log.release(&start)?.before(name, DirSource::new(from.objects.path()));
+    let first = log.release(&start, Vec::new())?.before(name, DirSource::new(from.objects.path()));
     let trust = log.trust.clone();
     {
         let mut host = open(dataset, name, &trust, store, Arc::new(first))?;
         host.sync(&mut |_| {})?;
     }
-    let source = HttpSource::new(goal.edge_url, dataset);
-    let second = log.release(goal.channel)?.before(name, source);
+    let second = log.release(goal.channel, goal.inlined.clone())?;
+    let second = second.before(name, goal.source.clone());
     let mut host = open(dataset, name, &trust, store, Arc::new(second))?;
     let mut watch = Watch::new(ui, "path");
     let mut by_base: Vec<String> = Vec::new();

@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: what Packice costs, measured; the figures go to
 //! `target/bench/{NAME}.json`. How each is measured is in docs/benchmarks.md.
 
+mod catchup;
 mod frames;
 mod history;
 pub(crate) mod large;
@@ -25,6 +26,8 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Catching up by 1 to 32 versions, and what all deltas weigh
+    Catchup(catchup::Args),
     /// The frame's size against the bytes of a full sync and the cost of a read
     Frames(frames::Args),
     /// Memory on the whole way of a set of millions of records
@@ -40,6 +43,7 @@ enum Bench {
 /// The verb.
 pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     match &args.bench {
+        Bench::Catchup(args) => catchup::main(shop, args),
         Bench::Frames(args) => frames::main(shop, args),
         Bench::Large(args) => large::main(shop, args),
         Bench::Sync(args) => sync::main(shop, args),
