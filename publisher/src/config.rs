@@ -116,6 +116,8 @@ pub struct Collection {
     pub params: Params,
     /// Which dictionary.
     pub dictionary: DictionaryChoice,
+    /// Whether it is a log of critical events: what was published of it never changes.
+    pub events: bool,
 }
 
 /// Which dictionary the frames of a collection get.
@@ -211,6 +213,8 @@ struct RawCollection {
     frame_target: Option<String>,
     node_target: Option<String>,
     dictionary: Option<String>,
+    #[serde(default)]
+    events: bool,
 }
 
 impl Config {
@@ -408,7 +412,10 @@ impl RawDeltas {
 }
 
 impl Collection {
-    fn check(raw: RawCollection, dir: &Path) -> Result<Self> {
+    fn check(mut raw: RawCollection, dir: &Path) -> Result<Self> {
+        if raw.events {
+            raw.check_events()?;
+        }
         let usual = Params::default();
         let params = Params {
             leaf_target: size("leaf_target", raw.leaf_target.as_deref(), usual.leaf_target)?,
@@ -436,7 +443,25 @@ impl Collection {
             input: settings.check(dir)?,
             params,
             dictionary,
+            events: raw.events,
         })
+    }
+}
+
+impl RawCollection {
+    /// An event log's key and value are given; it comes with the bootstrap.
+    fn check_events(&mut self) -> Result<()> {
+        if self.key.is_some() || self.value.is_some() {
+            let message = "field 'events': an event log's 'key' and 'value' are given";
+            return Err(Failure::usage(message).next("leave 'key' and 'value' out"));
+        }
+        if self.priority.is_some_and(|priority| priority != 0) || self.lazy == Some(true) {
+            let message = "field 'events': an event log has priority 0 and is never lazy";
+            return Err(Failure::usage(message).next("leave 'priority' and 'lazy' out"));
+        }
+        self.priority = Some(0);
+        self.key = Some(crate::events::KEY.to_owned());
+        Ok(())
     }
 }
 

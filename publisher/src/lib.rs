@@ -8,6 +8,7 @@ pub mod config;
 pub mod cost;
 pub mod describe;
 pub mod edge;
+pub mod events;
 pub mod export;
 pub mod failure;
 pub mod input;

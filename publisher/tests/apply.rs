@@ -230,3 +230,39 @@ fn an_operation_that_cannot_be_read_as_meant_is_refused_with_its_line() {
         assert!(said.contains(expected), "{said}");
     }
 }
+
+#[test]
+fn events_are_appended_come_first_and_never_change() {
+    let project = Project::new();
+    project.write_lines(&lines(5));
+    let said = assert_fails(&project.run(&["event", "revocation"]), 2);
+    assert!(said.contains("no collection is an event log"), "{said}");
+    let section = "[[collection]]\nname = \"events\"\nevents = true\ninput = \"events.jsonl\"\n";
+    project.configure("[[collection]]", &format!("{section}\n[[collection]]"));
+    project.json(&["event", "schema", "--data", r#"{"collection":"tokens"}"#]);
+    let second = project.json(&["event", "revocation", "--data", r#"{"keys":["key-000001"]}"#]);
+    assert_eq!(second["sequence"], json!(2));
+    assert_fails(&project.run(&["event", "Not a name"]), 2);
+    let built = project.json(&["build"])["build"].clone();
+    assert_eq!(built["collections"][0]["name"], json!("events"));
+    assert_eq!(built["collections"][0]["priority"], json!(0));
+    assert_eq!(built["collections"][0]["records"], json!(2));
+    let state = json!({"channels": {"stable": {
+        "version": built["version"], "manifest": built["manifest"],
+    }}});
+    fs::write(project.path(".packice/state.json"), state.to_string()).expect("written");
+    let log = String::from_utf8(read(&project.path("events.jsonl"))).expect("text");
+    for (changed, expected) in [
+        (log.replace("key-000001", "key-000002"), "event 2 was published, and is another one now"),
+        (log.lines().take(1).collect(), "event 2 was published, and is another one now"),
+        (log.replace("\"sequence\":2", "\"sequence\":3"), "event 2 is missing"),
+    ] {
+        fs::write(project.path("events.jsonl"), changed).expect("written");
+        let said = assert_fails(&project.run(&["build"]), 3);
+        assert!(said.contains(expected), "{said}");
+    }
+    fs::write(project.path("events.jsonl"), log).expect("written");
+    project.json(&["event", "parameters"]);
+    let next = project.json(&["build"])["build"].clone();
+    assert_eq!(next["collections"][0]["records"], json!(3));
+}

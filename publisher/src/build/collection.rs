@@ -52,6 +52,12 @@ pub(super) fn build_collection(
 ) -> Result<(manifest::Collection, CollectionReport)> {
     let Supplied { content, digest, bytes } = supply.records(collection)?;
     let records = content.as_ref();
+    if collection.events {
+        let old = before(options, collection)
+            .map(|(past, held)| PastCollection::open(&past.objects, held))
+            .transpose()?;
+        crate::events::check(old.as_ref().map(|old| old as &dyn Content), records)?;
+    }
     let kept = keep_base(config, collection, options, records, objects, ui)?;
     let made = match kept {
         Some(made) => made,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use super::change_args::{ApplyArgs, PruneArgs, RollbackArgs};
+pub use super::change_args::{ApplyArgs, EventArgs, PruneArgs, RollbackArgs};
 pub use super::edge_args::{CostArgs, TrailArgs};
 pub use super::trust_args::{
     KeysArgs, LogArgs, PassphraseArgs, PromoteArgs, RootArgs, SignArgs, VerifyProofArgs,
@@ -51,6 +51,8 @@ pub enum Verb {
     Apply(ApplyArgs),
     /// Return to the content of an older version, as a new one with a delta to it
     Rollback(RollbackArgs),
+    /// Append a critical event to the log that clients read before anything else
+    Event(EventArgs),
     /// Remove builds that later ones and deltas do not need
     Prune(PruneArgs),
     /// Show what a build, an edge or any Packice file holds

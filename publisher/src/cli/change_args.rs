@@ -92,3 +92,20 @@ pub struct PruneArgs {
     #[arg(long)]
     pub dry_run: bool,
 }
+
+/// Options of `event`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice event revocation --data '{\"keys\": [\"1/0xabc\"]}'
+  packice event schema --data '{\"collection\": \"tokens\", \"version\": 3}'
+  packice event parameters --data @limits.json
+It needs a collection with `events = true`, whose input the event is appended to; it comes with the next
+build, and from then on never changes.")]
+pub struct EventArgs {
+    /// What happened: schema, revocation, parameters, or a name of your own
+    pub kind: String,
+    /// What about it, as JSON; @FILE takes a file's
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub data: String,
+}

@@ -7,6 +7,7 @@ pub mod change_args;
 mod cost;
 mod diff;
 mod edge_args;
+mod event;
 mod export;
 mod gc;
 mod init;
@@ -58,6 +59,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Verb::Build(args) => build::run(cli, args, ui),
         Verb::Apply(args) => apply::run(cli, args, ui),
         Verb::Rollback(args) => rollback::run(cli, args, ui),
+        Verb::Event(args) => event::run(cli, args, ui),
         Verb::Prune(args) => prune::run(cli, args, ui),
         Verb::Publish(args) => publish::run(cli, args, ui),
         Verb::Seed(args) => seed::run(cli, args, ui),
