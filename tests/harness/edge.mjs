@@ -124,14 +124,17 @@ if (isMain(import.meta.url)) {
       colo: { type: 'string', default: 'FRA' },
       persist: { type: 'string' },
       'publish-keys': { type: 'string', default: listed() },
+      binding: { type: 'string', multiple: true, default: [] },
       verbose: { type: 'boolean', default: false },
     },
   });
+  const pair = (text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)];
   const edge = await startEdge({
     port: Number(values.port),
     colo: values.colo,
     persist: values.persist,
     publishKeys: values['publish-keys'],
+    bindings: Object.fromEntries(values.binding.map(pair)),
     verbose: values.verbose,
   });
   asChild(edge, { persist: edge.persist });

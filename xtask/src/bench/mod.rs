@@ -6,6 +6,7 @@ mod frames;
 mod history;
 pub(crate) mod large;
 mod peak;
+mod push;
 mod rivals;
 mod sets;
 mod sync;
@@ -32,6 +33,8 @@ enum Bench {
     Frames(frames::Args),
     /// Memory on the whole way of a set of millions of records
     Large(large::Args),
+    /// How soon a thousand listeners of one workerd stand at a new version
+    Push(push::Args),
     /// A full sync in Chromium, against hand-written clients; its bytes; a warm open
     Sync(sync::Args),
     /// What trust costs: bytes and round trips to the head, its share of the package, its CPU
@@ -46,6 +49,7 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
         Bench::Catchup(args) => catchup::main(shop, args),
         Bench::Frames(args) => frames::main(shop, args),
         Bench::Large(args) => large::main(shop, args),
+        Bench::Push(args) => push::main(shop, args),
         Bench::Sync(args) => sync::main(shop, args),
         Bench::Trust(args) => trust::main(shop, args),
         Bench::Update(args) => update::main(shop, args),
