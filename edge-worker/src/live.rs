@@ -100,8 +100,8 @@ pub fn check_upgrade(header: impl Fn(&str) -> Option<String>) -> Result<String, 
         Some(key) => Ok(key),
         None => {
             let detail = "this path takes WebSockets alone: docs/spec/live.md";
-            let problem = Problem::new(ProblemCode::UpgradeRequired, detail);
-            Err(problem.with_header("upgrade", "websocket").with_header("connection", "upgrade"))
+            // The `Upgrade` that goes with a 426 is the runtime's to send; workerd sends none.
+            Err(Problem::new(ProblemCode::UpgradeRequired, detail))
         }
     }
 }
