@@ -50,7 +50,7 @@ describe('recovery in Chromium', { concurrency: false }, () => {
     assert.equal(seen.found.text, VALUE);
   });
 
-  test('under a newer release an open page reads on, and is refused by name once closed', async () => {
+  test('under a newer release an open page reads on, and is refused once closed', async () => {
     const seen = await page.evaluate(async ({ url, key }) => {
       const database = 'outgrown';
       const { dataset } = await client([url], { database });

@@ -120,7 +120,7 @@ export function serve(send: Send): (request: Request) => void {
     return opened().page(engineId, collection, start, end, limit, at, version, bytes);
   }
 
-  /** A page of a range. From its second page on, the next ones are begun before they are asked for. */
+  /** A page of a range. From its second page on, the next are begun before they are asked for. */
   async function page(id: number, args: PageArgs): Promise<Page> {
     const first = ahead[0];
     const ready = first && samePage(first.args, args) ? ahead.shift() : undefined;
