@@ -20,6 +20,8 @@ pub struct RequestHeaders {
     pub if_range: Option<String>,
     /// `range`
     pub range: Option<String>,
+    /// `traceparent`
+    pub traceparent: Option<String>,
 }
 
 impl RequestHeaders {
@@ -33,6 +35,7 @@ impl RequestHeaders {
             if_none_match: lookup("if-none-match"),
             if_range: lookup("if-range"),
             range: lookup("range"),
+            traceparent: lookup("traceparent"),
         }
     }
 

@@ -8,9 +8,9 @@
 //! # The way of a request
 //!
 //! `route` reads method and path. For a read, `respond` says what to fetch and, once size and tag
-//! are known, what to answer; for a write, `upload`, `pointer` and `verify` say what must hold.
-//! All of these are pure and tested natively. What is no resource stands in the table of `service`.
-//! The shell, `shell/`, only exists on workerd: its `mod.rs` (requests into plain data, replies into
+//! are known, what to answer; for a write, `upload`, `pointer` and `verify` say what must hold. All
+//! of these are pure and tested natively. What is no resource stands in the table of `service`. The
+//! shell, `shell/`, only exists on workerd: its `mod.rs` (requests into plain data, replies into
 //! responses), `serve`, `services` and `publish` (the order of steps), `cron/` (what nobody asked
 //! for, decided by `refresh`), `store` (R2), `cache` (Cache API).
 //!
@@ -25,23 +25,29 @@ pub mod auth;
 pub mod conditional;
 pub mod headers;
 pub mod keep;
+pub mod known;
 pub mod limits;
 pub mod live;
 pub mod log;
+pub mod metrics;
 pub mod pointer;
 pub mod problem;
 pub mod quota;
 pub mod range;
 pub mod rate;
 pub mod refresh;
+pub mod release;
 pub mod reply;
 pub mod resource;
 pub mod respond;
 pub mod route;
 pub mod scrub;
 pub mod service;
+pub mod shelf;
 pub mod sources;
 pub mod status;
+pub mod tiers;
+pub mod trace;
 pub mod trail;
 pub mod upload;
 pub mod verify;

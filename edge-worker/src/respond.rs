@@ -193,9 +193,12 @@ pub fn fits(reply: &Reply, at_hand: Option<Extent>) -> bool {
     }
 }
 
+/// What an answer of the cache's says of itself (RFC 9211).
+pub const CACHE_STATUS: &str = "packice-edge; hit";
+
 /// Marks an answer as the cache's (RFC 9211), and as old as it is.
 pub fn mark_cached(reply: Reply, age_s: Option<u64>) -> Reply {
-    let reply = reply.with_header("cache-status", "packice-edge; hit");
+    let reply = reply.with_header("cache-status", CACHE_STATUS);
     match age_s {
         Some(age_s) => reply.with_header("age", age_s.to_string()),
         None => reply,

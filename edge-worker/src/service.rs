@@ -25,6 +25,8 @@ pub enum Service {
         /// The dataset.
         dataset: Name,
     },
+    /// What was counted, for Prometheus.
+    Metrics,
     /// Who moved the dataset's pointers? For its publishers.
     Trail {
         /// The dataset.
@@ -47,8 +49,11 @@ pub enum Service {
 }
 
 /// The services of the edge as a whole, and the methods of each.
-const OF_EDGE: &[(&str, Service, &str)] =
-    &[("/healthz", Service::Health, READ), ("/readyz", Service::Ready, READ)];
+const OF_EDGE: &[(&str, Service, &str)] = &[
+    ("/healthz", Service::Health, READ),
+    ("/readyz", Service::Ready, READ),
+    ("/metrics", Service::Metrics, READ),
+];
 
 /// The service behind a path outside of every data set, with its methods.
 pub(crate) fn of_edge(path: &str) -> Option<(Service, &'static str)> {

@@ -34,6 +34,14 @@ pub(crate) fn json_reply(status: u16, body: &serde_json::Value, head: bool) -> R
         .with_bytes(body.to_string().into_bytes(), head)
 }
 
+/// Text in Prometheus's format.
+pub fn text_reply(text: String, head: bool) -> Reply {
+    Reply::new(200)
+        .with_header("content-type", "text/plain; version=0.0.4; charset=utf-8")
+        .with_header("cache-control", "no-store")
+        .with_bytes(text.into_bytes(), head)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -176,8 +176,8 @@ test('what is there is read', async () => {
 
 /** A path of each of the document's, with the parameters that the release has. */
 const PATHS = [
-  '/healthz', '/readyz', CHECKPOINT, STABLE, TRAIL, SOURCES, REPORT, LIVE, ...KEEP, OBJECT, TILE,
-  ROOT,
+  '/healthz', '/readyz', '/metrics', CHECKPOINT, STABLE, TRAIL, SOURCES, REPORT, LIVE,
+  ...KEEP, OBJECT, TILE, ROOT,
 ];
 
 test('each path has the methods that are listed, and no other', async () => {

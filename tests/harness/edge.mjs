@@ -16,12 +16,35 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const BUILD = join(ROOT, 'edge-worker/build');
 
 /** The compatibility date of wrangler.toml, so that tests and deployment agree. */
-async function compatibilityDate() {
+export async function compatibilityDate() {
   const { readFile } = await import('node:fs/promises');
   const text = await readFile(join(ROOT, 'wrangler.toml'), 'utf8');
   const found = /^compatibility_date\s*=\s*"([0-9-]+)"/m.exec(text);
   if (!found) throw new Error('wrangler.toml has no compatibility_date');
   return found[1];
+}
+
+/** The Durable Objects of wrangler.toml: the class behind each binding. */
+export const OBJECTS = {
+  POINTER: 'Pointer',
+  LIVE: 'Live',
+  KEEPER: 'Keeper',
+  CATALOG: 'Catalog',
+  SHARDS: 'RegionShard',
+};
+
+/** The built worker's modules. */
+export function edgeModules() {
+  if (!existsSync(join(BUILD, 'index.js'))) {
+    throw new Error('edge-worker/build is missing: run `cargo xtask edge-build` first');
+  }
+  return {
+    modulesRoot: BUILD,
+    modules: [
+      { type: 'ESModule', path: join(BUILD, 'index.js') },
+      { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
+    ],
+  };
 }
 
 /** A TCP port that was free a moment ago. */
@@ -57,9 +80,6 @@ export async function startEdge({
   limits = {},
   verbose = false,
 } = {}) {
-  if (!existsSync(join(BUILD, 'index.js'))) {
-    throw new Error('edge-worker/build is missing: run `cargo xtask edge-build` first');
-  }
   const { Miniflare, convertV4MiniflareOptions, Log, LogLevel } = await import('miniflare');
   const temporary = persist ? null : await mkdtemp(join(tmpdir(), 'packice-edge-'));
   const folder = resolve(persist ?? temporary);
@@ -73,21 +93,18 @@ export async function startEdge({
     workers: [
       {
         name: 'packice-edge',
-        modulesRoot: BUILD,
-        modules: [
-          { type: 'ESModule', path: join(BUILD, 'index.js') },
-          { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
-        ],
+        ...edgeModules(),
         compatibilityDate: await compatibilityDate(),
         r2Buckets,
         ratelimits: Object.fromEntries(Object.entries(limits).map(([name, limit]) => {
           return [name, { namespace_id: name, simple: { limit, period: 60 } }];
         })),
-        durableObjects: {
-          LIVE: { className: 'Live', useSQLite: true },
-          KEEPER: { className: 'Keeper', useSQLite: true },
-          POINTER: { className: 'Pointer', useSQLite: true },
-        },
+        durableObjects: Object.fromEntries(
+          Object.entries(OBJECTS).map(([binding, className]) => [
+            binding,
+            { className, useSQLite: true },
+          ]),
+        ),
         bindings: { PUBLISH_KEYS: publishKeys, ...bindings },
         unsafeDirectSockets: [socket],
       },

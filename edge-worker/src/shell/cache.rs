@@ -13,7 +13,7 @@
 use worker::{Cache, Headers, Method, Request, RequestInit, Response};
 
 use crate::range::RangeSpec;
-use crate::respond::READ_AT;
+use crate::respond::{CACHE_STATUS, READ_AT};
 
 /// The cached answer for a URL, or for a range of it.
 pub(crate) async fn find(url: &str, range: Option<RangeSpec>) -> Option<Response> {
@@ -28,10 +28,19 @@ pub(crate) async fn find(url: &str, range: Option<RangeSpec>) -> Option<Response
     Cache::default().get(&key, false).await.ok().flatten()
 }
 
-/// Keeps a whole answer, with the time at which the read of the store behind it began.
-pub(crate) async fn keep(url: &str, response: Response, read_at_ms: u64) -> worker::Result<()> {
+/// Keeps a whole answer; one that grows old, with the time at which the read of the store behind it
+/// began.
+pub(crate) async fn keep(
+    url: &str,
+    response: Response,
+    read_at_ms: Option<u64>,
+) -> worker::Result<()> {
     let key = Request::new(url, Method::Get)?;
-    response.headers().set(READ_AT, &read_at_ms.to_string())?;
+    if let Some(read_at_ms) = read_at_ms {
+        response.headers().set(READ_AT, &read_at_ms.to_string())?;
+    }
+    // What the hot route gives out as it is.
+    response.headers().set("cache-status", CACHE_STATUS)?;
     Cache::default().put(&key, response).await
 }
 

@@ -6,6 +6,7 @@ mod ask;
 pub(crate) mod cache;
 mod cron;
 pub(crate) mod durable;
+mod hot;
 mod keep;
 pub(crate) mod live;
 pub(crate) mod moves;
@@ -15,22 +16,58 @@ pub(crate) mod serve;
 mod services;
 mod sources;
 pub(crate) mod store;
+pub(crate) mod telemetry;
+pub(crate) mod tiers;
+mod turns;
 
-use worker::{Context, Env, Headers, Request, Response, ResponseBody, console_error, event};
+use worker::wasm_bindgen::{self, JsValue, prelude::wasm_bindgen};
+use worker::wasm_bindgen_futures;
+use worker::worker_sys::{self, web_sys};
+use worker::{Context, Env, Headers, Request, Response, ResponseBody, console_error};
 
 use crate::headers::RequestHeaders;
 use crate::log;
+use crate::metrics::Counter;
+use crate::problem::{Problem, ProblemCode};
 use crate::reply::{Body, Reply};
 use crate::route::{Route, route};
 use crate::service::Service;
 use crate::shell::serve::{Answer, Edge, Keep};
 use crate::shell::store::Store;
+use crate::shell::tiers::Tiers;
+
+/// The event: the hot route, and the long way for everything else.
+#[wasm_bindgen(js_name = fetch)]
+#[expect(unreachable_pub, reason = "what JavaScript calls must be public")]
+pub async fn fetch_event(
+    request: web_sys::Request,
+    env: Env,
+    context: worker_sys::Context,
+) -> Result<JsValue, JsValue> {
+    if let Some(response) = hot::answer(&request).await {
+        telemetry::count(Counter::ColoHits);
+        if let Some(batch) = telemetry::request_ended() {
+            telemetry::tell(batch, &env, &Context::new(context), &request.into());
+        }
+        return Ok(response.into());
+    }
+    let answered = answer(request.into(), env, Context::new(context)).await;
+    let response = answered.or_else(|error| {
+        console_error!("{}", log::line("shell", "answer", "", &error.to_string()));
+        let detail = "the answer could not be made";
+        respond_with(
+            Reply::problem(Problem::new(ProblemCode::Internal, detail), false),
+            ResponseBody::Empty,
+        )
+    })?;
+    Ok(web_sys::Response::from(response).into())
+}
 
 /// Answers a request.
-#[event(fetch)]
-async fn fetch(mut request: Request, env: Env, context: Context) -> worker::Result<Response> {
+async fn answer(mut request: Request, env: Env, context: Context) -> worker::Result<Response> {
     let origin = origin(&request.inner().url()).to_owned();
-    let edge = Edge { store: Store::open(&env), env, origin };
+    let tiers = Tiers::of(&env, place(&request));
+    let edge = Edge { store: Store::open(&env), env, origin, tiers };
     // `Request::method` takes what it does not know for GET.
     let asked = route(&request.inner().method(), &request.path());
     if let Route::Service { service: Service::Live { dataset, channel }, .. } = &asked {
@@ -38,17 +75,27 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> worker::Resu
     }
     let headers = RequestHeaders::collect(|name| request.headers().get(name).ok().flatten());
     let Answer { reply, content, keep } = edge.answer(asked, &headers, &mut request).await;
+    if let Some(batch) = telemetry::request_ended() {
+        telemetry::tell(batch, &edge.env, &context, &request);
+    }
     let mut response = respond_with(reply, content)?;
-    if let Some(Keep { url, read_at_ms }) = keep {
+    if let Some(Keep { url, read_at_ms, turn }) = keep {
         // Both copies stream from one read of the store; neither passes through wasm.
         let copy = response.cloned()?;
         context.wait_until(async move {
             if let Err(error) = cache::keep(&url, copy, read_at_ms).await {
                 console_error!("{}", log::line("cache", "keep", &url, &error.to_string()));
             }
+            drop(turn);
         });
     }
     Ok(response)
+}
+
+/// Where a request comes from, in degrees, as far as the platform knows.
+pub(crate) fn place(request: &Request) -> Option<(f64, f64)> {
+    let (latitude, longitude) = request.cf()?.coordinates()?;
+    Some((latitude.into(), longitude.into()))
 }
 
 fn respond_with(reply: Reply, content: ResponseBody) -> worker::Result<Response> {

@@ -10,9 +10,11 @@ use worker::{Date, Delay, Request, console_error};
 use crate::auth;
 use crate::headers::RequestHeaders;
 use crate::log;
+use crate::metrics::Counter;
 use crate::pointer::{Precondition, Swap};
 use crate::problem::{Problem, ProblemCode};
 use crate::rate::Counted;
+use crate::release;
 use crate::reply::Reply;
 use crate::resource::Resource;
 use crate::shell::cache;
@@ -22,6 +24,8 @@ use crate::shell::moves::{newest_pointer, trust_roots};
 use crate::shell::rate;
 use crate::shell::serve::Edge;
 use crate::shell::store::Store;
+use crate::shell::telemetry;
+use crate::shell::tiers::Arriving;
 use crate::upload::{self, Collector, TileWrite};
 use crate::verify;
 
@@ -53,6 +57,7 @@ impl Edge {
                     // Bytes that were damaged in the store, and removed, may still be cached.
                     self.forget(resource).await;
                 }
+                telemetry::count(Counter::Uploads);
                 Ok(upload::written(resource, put.is_some(), &name.to_hex()))
             }
             Resource::Bootstrap { dataset, channel } => {
@@ -89,7 +94,13 @@ impl Edge {
         Precondition::parse(headers)?;
         let tiles = verify::tiles(&body)?;
         let env = &self.env;
+        // First into every region, then current: nobody is led to what is not near.
+        let arriving = self.arrive(dataset, channel, &body).await;
         let reply = pointer::request_move(env, (dataset, channel), who, headers, body).await?;
+        if let Some(arriving) = arriving {
+            arriving.moved().await;
+        }
+        telemetry::count(Counter::PointerMoves);
         let resource = Resource::Bootstrap { dataset: dataset.clone(), channel: channel.clone() };
         self.forget(&resource).await;
         self.forget(&Resource::Checkpoint { dataset: dataset.clone() }).await;
@@ -97,6 +108,12 @@ impl Edge {
             self.forget(&Resource::Tile { dataset: dataset.clone(), tile }).await;
         }
         Ok(reply)
+    }
+
+    async fn arrive(&self, dataset: &Name, channel: &Name, body: &[u8]) -> Option<Arriving> {
+        let tiers = self.tiers.as_ref()?;
+        let name = release::manifest_of(body, channel)?;
+        tiers.arrive(self.store().ok()?, dataset, name).await
     }
 
     /// Forgets what this data centre keeps of what was written anew.

@@ -4,16 +4,21 @@
 use worker::{Date, Env, Request, ResponseBody};
 
 use crate::headers::RequestHeaders;
+use crate::metrics::Counter;
 use crate::problem::{Problem, ProblemCode};
 use crate::rate::Counted;
 use crate::reply::{Extent, Reply};
-use crate::resource::Resource;
+use crate::resource::{Freshness, Resource};
 use crate::respond::{self, Fetch, ObjectMeta, ReadPlan};
 use crate::route::Route;
 use crate::shell::cache;
 use crate::shell::publish;
 use crate::shell::rate;
 use crate::shell::store::{self, Found, Store, StoreError};
+use crate::shell::telemetry;
+use crate::shell::tiers::{Tiers, Unhelpful};
+use crate::shell::turns::{self, Turn};
+use crate::trace::Trace;
 use crate::upload;
 use crate::verify;
 
@@ -31,8 +36,10 @@ pub(crate) struct Answer {
 pub(crate) struct Keep {
     /// The URL.
     pub(crate) url: String,
-    /// When the read of the store began.
-    pub(crate) read_at_ms: u64,
+    /// When the read of the store began, for what grows old.
+    pub(crate) read_at_ms: Option<u64>,
+    /// Who waits for the cache to have it.
+    pub(crate) turn: Option<Turn>,
 }
 
 impl From<Reply> for Answer {
@@ -49,6 +56,8 @@ pub(crate) struct Edge {
     pub(crate) env: Env,
     /// Scheme and host of the request: what cache keys begin with.
     pub(crate) origin: String,
+    /// The region's store in front of the origin's, where there are any.
+    pub(crate) tiers: Option<Tiers>,
 }
 
 /// Size and tag of what was read, which of its bytes are at hand, and those bytes.
@@ -103,16 +112,32 @@ impl Edge {
         if let Some(answer) = self.read_cache(resource, plan, headers).await {
             return Ok(answer);
         }
+        let mut turn = None;
+        if plan.use_cache && plan.fetch == Fetch::Whole {
+            turn = turns::wait(&self.url(resource)).await;
+            if turn.is_none()
+                && let Some(answer) = self.read_cache(resource, plan, headers).await
+            {
+                telemetry::count(Counter::Coalesced);
+                return Ok(answer);
+            }
+        }
         rate::count_address(&self.env, Counted::Reads, request).await?;
         let store = self.store()?;
         let read_at_ms = Date::now().as_millis();
+        if let Some(tiers) = self.tiers.as_ref().filter(|_| !is_regional(resource, plan.fetch))
+            && !tiers.may_exist(&resource.key()).await
+        {
+            return Ok(respond::absent(resource, head).into());
+        }
         // The size first: a tile that is read after a checkpoint covered it is the final one.
         let log_size = match resource.depends_on_log_size() {
             true => publish::settled_size(store, resource.dataset()).await?,
             false => 0,
         };
         let freshness = resource.freshness(log_size);
-        let Some((meta, extent, content)) = fetch(store, resource, plan.fetch).await? else {
+        let fetched = self.fetch(store, resource, plan.fetch, headers).await?;
+        let Some((meta, extent, content)) = fetched else {
             return Ok(respond::absent(resource, head).into());
         };
         let reply = respond::respond(resource, freshness, &meta, head, headers);
@@ -120,9 +145,30 @@ impl Edge {
             let detail = "the store gave other bytes of the object than were asked for";
             return Err(Problem::new(ProblemCode::Internal, detail));
         }
-        let keep = (plan.use_cache && respond::may_keep(&reply, freshness))
-            .then(|| Keep { url: self.url(resource), read_at_ms });
+        let keep = (plan.use_cache && respond::may_keep(&reply, freshness)).then(|| Keep {
+            url: self.url(resource),
+            read_at_ms: (freshness == Freshness::Pointer).then_some(read_at_ms),
+            turn,
+        });
         Ok(Answer { reply, content, keep })
+    }
+
+    /// Reads an object from the region's store where there is one, and from the origin's otherwise.
+    async fn fetch(
+        &self,
+        store: &Store,
+        resource: &Resource,
+        wanted: Fetch,
+        headers: &RequestHeaders,
+    ) -> Result<Option<Fetched>, Problem> {
+        if let Some(tiers) = self.tiers.as_ref().filter(|_| is_regional(resource, wanted)) {
+            let trace = headers.traceparent.as_deref().and_then(Trace::parse);
+            match tiers.fetch(&resource.key(), wanted, trace.as_ref()).await {
+                Ok(found) => return found.map(fetched).transpose(),
+                Err(Unhelpful) => telemetry::count(Counter::OriginReads),
+            }
+        }
+        fetch(store, resource, wanted).await
     }
 
     /// The cache's answer; an answer that does not fit the request is none.
@@ -142,6 +188,7 @@ impl Edge {
         if !respond::fits(&reply, Some(cached.extent)) {
             return None;
         }
+        telemetry::count(Counter::ColoHits);
         let reply = respond::mark_cached(reply, cached.age_s);
         Some(Answer { reply, content: response.body().clone(), keep: None })
     }
@@ -164,12 +211,21 @@ async fn fetch(
         Resource::Object { .. }
         | Resource::Bootstrap { .. }
         | Resource::Tile { .. }
-        | Resource::TrustRoot { .. } => match store.fetch(&key, fetch).await? {
-            Some(Found { meta, content: Some((object, extent)) }) => {
-                Ok(Some((meta, Some(extent), store::body(&object)?)))
-            }
-            Some(Found { meta, content: None }) => Ok(Some((meta, None, ResponseBody::Empty))),
-            None => Ok(None),
-        },
+        | Resource::TrustRoot { .. } => store.fetch(&key, fetch).await?.map(fetched).transpose(),
     }
+}
+
+fn fetched(found: Found) -> Result<Fetched, Problem> {
+    match found {
+        Found { meta, content: Some((object, extent)) } => {
+            Ok((meta, Some(extent), store::body(&object)?))
+        }
+        Found { meta, content: None } => Ok((meta, None, ResponseBody::Empty)),
+    }
+}
+
+/// Whether the regions' stores hold such a thing. Size and tag alone are asked of the origin, by
+/// publishers that want to know what is there *now*.
+fn is_regional(resource: &Resource, fetch: Fetch) -> bool {
+    matches!(resource, Resource::Object { .. }) && fetch != Fetch::Meta
 }

@@ -1,9 +1,10 @@
 //! The services' way through the shell: each arm asks what it needs, and its own module says what
 //! the answer is.
 
-use worker::{Date, Request};
+use worker::{Date, Request, WorkerVersionMetadata};
 
 use crate::headers::RequestHeaders;
+use crate::metrics::{self, Deployment};
 use crate::problem::{Problem, ProblemCode};
 use crate::rate::Counted;
 use crate::reply::Reply;
@@ -14,6 +15,9 @@ use crate::shell::durable::pointer;
 use crate::shell::rate;
 use crate::shell::serve::{Answer, Edge};
 use crate::{status, trail};
+
+/// The binding that tells which deployment this is.
+const VERSION: &str = "DEPLOYMENT";
 
 impl Edge {
     /// Answers for a service.
@@ -39,6 +43,7 @@ impl Edge {
                     }
                 }
             }
+            Service::Metrics => Ok(self.metrics(head).await.into()),
             Service::Trail { dataset } => {
                 self.admit(&dataset, headers, request).await?;
                 let url = request.inner().url();
@@ -58,6 +63,19 @@ impl Edge {
                 Err(Problem::new(ProblemCode::UpgradeRequired, detail))
             }
         }
+    }
+
+    async fn metrics(&self, head: bool) -> Reply {
+        let (reports, silent) = match &self.tiers {
+            Some(tiers) => tiers.reports().await,
+            None => Default::default(),
+        };
+        let version = self.env.get_binding::<WorkerVersionMetadata>(VERSION);
+        let deployment = Deployment {
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            deployment: version.map(|version| version.id()).unwrap_or_default(),
+        };
+        status::text_reply(metrics::render(&deployment, &reports, silent), head)
     }
 
     async fn ready(&self, head: bool) -> Reply {

@@ -1,4 +1,4 @@
-//! The one file that touches R2.
+//! The one file that reads and writes R2 objects.
 //!
 //! In scope: reads that pass bodies through, conditional writes, where a dataset's pointers stand.
 //! Out of scope: what any of it means. Every failure is logged here with its operation and key,
@@ -23,11 +23,12 @@ use crate::range::{RangeSpec, Span};
 use crate::reply::Extent;
 use crate::resource::bootstrap_prefix;
 use crate::respond::{Fetch, ObjectMeta};
+use crate::shell::durable::catalog;
 
 /// How long one write may take: a store that is full may leave it hanging.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// The R2 binding in wrangler.toml.
-const BINDING: &str = "OBJECTS";
+/// The binding of the origin's bucket in wrangler.toml.
+pub(crate) const ORIGIN: &str = "OBJECTS";
 /// The custom metadata of a pointer that tells where it stands, so that a list of a dataset's
 /// pointers answers without reading them.
 const MARK: &str = "x-packice-mark";
@@ -67,15 +68,32 @@ pub(crate) struct Small {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     bucket: Bucket,
+    /// Who is told of keys that are new, for the origin's.
+    env: Option<Env>,
 }
 
 impl Store {
     /// The bucket of the environment.
     pub(crate) fn open(env: &Env) -> Result<Self, StoreError> {
-        match env.bucket(BINDING) {
-            Ok(bucket) => Ok(Self { bucket }),
-            Err(error) => Err(failed("open", BINDING, error)),
+        match env.bucket(ORIGIN) {
+            Ok(bucket) => Ok(Self { bucket, env: Some(env.clone()) }),
+            Err(error) => Err(failed("open", ORIGIN, error)),
         }
+    }
+
+    /// A region's bucket.
+    pub(crate) fn open_region(env: &Env, binding: &str) -> Result<Self, StoreError> {
+        match env.bucket(binding) {
+            Ok(bucket) => Ok(Self { bucket, env: None }),
+            Err(error) => Err(failed("open", binding, error)),
+        }
+    }
+
+    /// Deletes objects, at most a thousand.
+    pub(crate) async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {
+        let first = keys.first().cloned().unwrap_or_default();
+        let deleted = self.bucket.delete_multiple(keys).await;
+        deleted.map_err(|error| failed("delete", &first, error))
     }
 
     /// Asks the store for anything at all.
@@ -159,6 +177,11 @@ impl Store {
             Either::Left((object, _)) => object.map_err(|error| failed("put", key, error))?,
             Either::Right(_) => return Err(failed("put", key, "it does not come to an end")),
         };
+        if let (Some(env), Swap::Create) = (&self.env, swap) {
+            // Also where it was there before: whoever wrote it may have ended before this.
+            let told = catalog::added(env, &[key]).await;
+            told.map_err(|error| failed("catalog", key, error))?;
+        }
         Ok(object.map(|object| object.etag()))
     }
 

@@ -2,6 +2,7 @@
 //! `target/bench/{NAME}.json`. How each is measured is in docs/benchmarks.md.
 
 mod catchup;
+mod edge;
 mod frames;
 mod history;
 pub(crate) mod large;
@@ -29,6 +30,8 @@ pub(crate) struct Args {
 enum Bench {
     /// Catching up by 1 to 32 versions, and what all deltas weigh
     Catchup(catchup::Args),
+    /// The edge as a network: tiers, eviction, floods, processor time
+    Edge(edge::Args),
     /// The frame's size against the bytes of a full sync and the cost of a read
     Frames(frames::Args),
     /// Memory on the whole way of a set of millions of records
@@ -47,6 +50,7 @@ enum Bench {
 pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     match &args.bench {
         Bench::Catchup(args) => catchup::main(shop, args),
+        Bench::Edge(args) => edge::main(shop, args),
         Bench::Frames(args) => frames::main(shop, args),
         Bench::Large(args) => large::main(shop, args),
         Bench::Push(args) => push::main(shop, args),

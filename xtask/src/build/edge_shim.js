@@ -2,7 +2,6 @@
 // https://github.com/cloudflare/workers-rs/tree/main/worker-build
 // After a trap ("critical error") the next event starts a fresh wasm instance.
 
-import { WorkerEntrypoint } from "cloudflare:workers";
 import * as exports from "./index.js";
 
 Error.stackTraceLimit = 100;
@@ -28,9 +27,18 @@ function handleMaybeCritical(e) {
   }
 }
 
-class Entrypoint extends WorkerEntrypoint {}
+// A plain object: an entry point class would cost an instance and its proxies for each request.
+const handler = (name) => async (arg, env, ctx) => {
+  checkReinitialize();
+  try {
+    return await exports[name](arg, env, ctx);
+  } catch (e) {
+    handleMaybeCritical(e);
+    throw e;
+  }
+};
 
-$HANDLERS
+export default { $HANDLERS };
 
 const instanceProxyHooks = {
   set: (target, prop, value, receiver) => Reflect.set(target.instance, prop, value, receiver),
@@ -102,5 +110,3 @@ const classProxyHooks = {
     }
   }
 };
-
-export default new Proxy(Entrypoint, classProxyHooks);

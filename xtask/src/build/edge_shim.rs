@@ -1,6 +1,6 @@
-//! The module that workerd loads: an entry point class with a method for each event the crate
-//! handles, and its exported classes (Durable Objects), all behind a proxy that starts a fresh
-//! wasm instance after a trap. The same steps as the crate `worker-build` 0.8.7 takes.
+//! The module that workerd loads: a handler for each event that the crate handles, and its exported
+//! classes (Durable Objects), all of which start a fresh wasm instance after a trap. The same steps
+//! as the crate `worker-build` 0.8.7 takes, but for the handlers, which are plain functions here.
 
 /// The fixed part; `$HANDLERS` stands where the generated handlers go.
 const SHIM: &str = include_str!("edge_shim.js");
@@ -13,18 +13,9 @@ const EVENTS: &[&str] = &["fetch", "queue", "scheduled", "email", "connect"];
 
 /// The shim for a module that wasm-bindgen wrote.
 pub(crate) fn shim(glue: &str) -> String {
-    let mut handlers = String::new();
-    for name in functions(glue) {
-        if EVENTS.contains(&name) {
-            handlers.push_str(&format!(
-                "Entrypoint.prototype.{name} = function (arg) {{\n  \
-                 return exports.{name}.call(this, arg, this.env, this.ctx);\n}};\n"
-            ));
-        } else {
-            handlers.push_str(&format!("Entrypoint.prototype.{name} = exports.{name};\n"));
-        }
-    }
-    let mut shim = SHIM.replace("$HANDLERS", &handlers);
+    let events = functions(glue).into_iter().filter(|name| EVENTS.contains(name));
+    let handlers: Vec<_> = events.map(|name| format!("{name}: handler(\"{name}\")")).collect();
+    let mut shim = SHIM.replace("$HANDLERS", &handlers.join(", "));
     for name in classes(glue) {
         shim.push_str(&format!(
             "export const {name} = new Proxy(exports.{name}, classProxyHooks);\n"
@@ -79,7 +70,8 @@ mod tests {
     #[test]
     fn every_event_gets_the_environment_and_context() {
         let shim = shim(GLUE);
-        assert!(shim.contains("exports.fetch.call(this, arg, this.env, this.ctx)"));
+        let handlers = "{ fetch: handler(\"fetch\"), scheduled: handler(\"scheduled\") }";
+        assert!(shim.contains(&format!("export default {handlers};")), "{shim}");
         assert!(shim.contains("export const Shard = new Proxy(exports.Shard, classProxyHooks)"));
         assert!(!shim.contains("$HANDLERS"));
     }

@@ -1,0 +1,40 @@
+//! What this isolate counts between two batches (`metrics`).
+
+use std::cell::RefCell;
+
+use worker::{Context, Date, Env, Request, console_error};
+
+use crate::log;
+use crate::metrics::{Batch, Counter};
+use crate::shell::place;
+use crate::shell::tiers::Tiers;
+
+thread_local! {
+    static BATCH: RefCell<Batch> = RefCell::default();
+}
+
+/// Counts.
+pub(crate) fn count(counter: Counter) {
+    BATCH.with_borrow_mut(|batch| batch.add(counter, 1));
+}
+
+/// An object of the region's store was read.
+pub(crate) fn used(key: &str) {
+    BATCH.with_borrow_mut(|batch| batch.used(key));
+}
+
+/// A request ends; the batch where it is due.
+pub(crate) fn request_ended() -> Option<Batch> {
+    BATCH.with_borrow_mut(|batch| batch.request(|| Date::now().as_millis()))
+}
+
+/// Tells the region, behind the answer.
+pub(crate) fn tell(batch: Batch, env: &Env, context: &Context, request: &Request) {
+    // An edge without regions has nobody to tell.
+    let Some(tiers) = Tiers::of(env, place(request)) else { return };
+    context.wait_until(async move {
+        if let Err(error) = tiers.tell(&batch).await {
+            console_error!("{}", log::line("telemetry", "tell", "", &error.to_string()));
+        }
+    });
+}
