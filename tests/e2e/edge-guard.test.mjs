@@ -56,7 +56,8 @@ after(async () => {
 });
 
 test('one address may ask so often, and another one still', async () => {
-  await withEdge({ limits: { LIMIT_READS: 5, LIMIT_WRITES: 3, LIMIT_KEYS: 100 } }, async (direct) => {
+  const limits = { LIMIT_READS: 5, LIMIT_WRITES: 3, LIMIT_KEYS: 100 };
+  await withEdge({ limits }, async (direct) => {
     const from = (address) => ({ headers: { 'cf-connecting-ip': address } });
     const missing = `/v1/alpha/bundle/${'0'.repeat(64)}`;
     const read = (address) => direct.call('GET', missing, from(address));
@@ -166,7 +167,8 @@ test('one data set never answers for another', async () => {
   assert.equal((await call('PUT', path, { body, by: KEY })).status, 201);
   assert.equal((await call('GET', path.replace('alpha', 'beta'))).status, 404);
   assert.equal((await call('GET', path)).status, 200);
-  assert.equal((await call('GET', path.replace('alpha', 'beta'))).status, 404, 'from the cache too');
+  const cached = await call('GET', path.replace('alpha', 'beta'));
+  assert.equal(cached.status, 404, 'from the cache too');
   const named = `object=${key.slice('alpha/'.length)}`;
   assert.equal((await call('POST', `/v1/beta/report?${named}`)).status, 404);
 });

@@ -36,7 +36,8 @@ async function publish() {
   const client = new Client(edge);
   const bytes = (hex) => Buffer.from(hex, 'hex');
   const put = async (path, hex, headers = {}) => {
-    const reply = await client.call('PUT', `/v1/alpha/${path}`, { body: bytes(hex), by: KEY, headers });
+    const given = { body: bytes(hex), by: KEY, headers };
+    const reply = await client.call('PUT', `/v1/alpha/${path}`, given);
     assert.equal(reply.status, 201, `${path}: ${reply.body}`);
   };
   await put('trust-root/1', log.trust_roots['1']);

@@ -76,7 +76,9 @@ export async function load({ seconds, lanes = 12, seed = 42 }) {
     if (status !== 201) errors.push(`PUT ${path}: ${status}`);
     return { path, body };
   };
-  const fault = (what, reply) => errors.push(`${what}: ${reply.status}, ${reply.body.length} bytes`);
+  const fault = (what, { status, body }) => {
+    errors.push(`${what}: ${status}, ${body.length} bytes`);
+  };
   try {
     const objects = [];
     while (objects.length < OBJECTS) objects.push(await upload());
