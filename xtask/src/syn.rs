@@ -70,6 +70,13 @@ impl Syn {
         self.written(id).map(|version| value(id, version))
     }
 
+    /// The ids whose value is not what it was in an earlier version.
+    pub(crate) fn changed_since(&self, before: &Self) -> impl Iterator<Item = u64> {
+        let written =
+            |(id, now): (&u64, &Option<u64>)| (before.written(*id) != *now).then_some(*id);
+        self.changed.iter().filter_map(written)
+    }
+
     fn step(&mut self, records: u64, version: u64) {
         let mut draws = Draws::new(u64::MAX, version);
         let changes = records / CHANGED_PART;

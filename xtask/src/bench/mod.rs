@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: what Packice costs, measured; the figures go to
 //! `target/bench/{NAME}.json`. How each is measured is in docs/benchmarks.md.
 
+mod apply;
 mod catchup;
 mod edge;
 mod frames;
@@ -28,6 +29,8 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// What an update costs a client in Chromium
+    Apply(apply::Args),
     /// Catching up by 1 to 32 versions, and what all deltas weigh
     Catchup(catchup::Args),
     /// The edge as a network: tiers, eviction, floods, processor time
@@ -49,6 +52,7 @@ enum Bench {
 /// The verb.
 pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     match &args.bench {
+        Bench::Apply(args) => apply::main(shop, args),
         Bench::Catchup(args) => catchup::main(shop, args),
         Bench::Edge(args) => edge::main(shop, args),
         Bench::Frames(args) => frames::main(shop, args),
