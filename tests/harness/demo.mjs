@@ -2,8 +2,8 @@
 // sync, screenshots, reading every record back, and the cold read of one key.
 //
 // Input: a JSON file (see `cargo xtask demo`) with
-// `{ www, npm, shots, port, packice, projects, sets: [{ name, url, trust }] }`; the publish key is in
-// PACKICE_PUBLISH_KEY.
+// `{ www, npm, shots, port, packice, projects, sets: [{ name, url, trust }] }`; the publish key is
+// in PACKICE_PUBLISH_KEY.
 // With --headless prints one JSON report on stdout; else one line with the page's URL.
 
 import { mkdir, readFile } from 'node:fs/promises';

@@ -26,10 +26,11 @@ function section({ name, priority, lazy = false, settings = {} }) {
 }
 
 /**
- * Makes a project that publishes `by` a key. `collections` are `{ name, priority, lazy, settings, records }`, records being
- * `[key, text]` pairs. `build()` builds what they hold at that time, `publish()` publishes it too.
+ * Makes a project that publishes `by` a key. `collections` are `{ name, priority, lazy, settings,
+ * records }`, records being `[key, text]` pairs; `deltas` is the configuration's section of that
+ * name. `build()` builds what they hold at that time, `publish()` publishes it too.
  */
-export async function makeProject({ dataset, edge, by, collections }) {
+export async function makeProject({ dataset, edge, by, collections, deltas = {} }) {
   const dir = await mkdtemp(join(tmpdir(), 'packice-project-'));
   const packice = async (...args) => {
     const env = { ...process.env, PACKICE_PUBLISH_KEY: by.seed };
@@ -45,6 +46,8 @@ export async function makeProject({ dataset, edge, by, collections }) {
     '[keys]',
     'release = "keys/release.key"',
     'root = "keys/root.key"',
+    '[deltas]',
+    ...Object.entries(deltas).map(([key, value]) => `${key} = ${JSON.stringify(value)}`),
   ];
   const config = head.join('\n') + '\n' + collections.map(section).join('');
   await writeFile(join(dir, 'packice.toml'), config);

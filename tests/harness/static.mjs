@@ -40,12 +40,13 @@ function rangeOf(header, size) {
 
 /**
  * Starts the server. `mounts` maps URL prefixes to folders (`{ '/': 'www', '/pkg/': … }`, the
- * longest prefix wins); `pages` maps exact paths to `{ type, body }` made up by a test; `posts` maps
- * exact paths to what a POST there does, given the URL: its promise is answered as JSON; `headers`
- * stand in the answers with files.
+ * longest prefix wins); `pages` maps exact paths to `{ type, body }` made up by a test; `posts`
+ * maps exact paths to what a POST there does, given the URL: its promise is answered as JSON;
+ * `headers` stand in the answers with files.
  */
 export async function startStatic(options) {
-  const { mounts = {}, pages = {}, posts = {}, headers = {}, host = '127.0.0.1', port = 0 } = options;
+  const { mounts = {}, pages = {}, posts = {}, headers = {} } = options;
+  const { host = '127.0.0.1', port = 0 } = options;
   const table = Object.entries(mounts)
     .map(([prefix, folder]) => [prefix, resolve(folder)])
     .sort((a, b) => b[0].length - a[0].length);
