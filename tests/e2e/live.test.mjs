@@ -143,8 +143,8 @@ test('pages follow over the line without a request, and by asking where there is
     const { page } = await world.page();
     const url = world.edge.url;
     await page.evaluate(async (url) => {
-      const follow = async (options) => {
-        const { dataset, faults } = await window.client([url], { run: 'in-place', ...options });
+      window.follow = async (options) => {
+        const { dataset, faults } = await window.client([url], { run: 'in-place', store: 'memory', ...options });
         const seen = { versions: [], live: [], faults };
         dataset.on('state', ({ phase, version }) => {
           if (phase === 'complete') seen.versions.push(version);
@@ -152,16 +152,12 @@ test('pages follow over the line without a request, and by asking where there is
         dataset.on('live', ({ connected }) => seen.live.push(connected));
         return { dataset, seen };
       };
-      const memory = { store: 'memory' };
-      window.live = await Promise.all([1, 2, 3].map(() => follow({ live: true, ...memory })));
-      window.polling = await follow({ poll: 1, ...memory });
+      window.live = await Promise.all([1, 2, 3].map(() => window.follow({ live: true })));
       window.requests = () => performance.getEntriesByType('resource')
         .filter(({ name }) => name.includes('/v1/')).length;
     }, url);
     const until = (check, arg) => page.waitForFunction(check, arg, { timeout: 60_000 });
     await until(() => window.live.every(({ seen }) => seen.live[0] && seen.versions.includes(1)));
-    await until(() => window.polling.seen.versions.includes(1));
-    await page.evaluate(() => window.polling.dataset.close());
     const before = await page.evaluate(() => window.requests());
     texts[0][1] = 'followed';
     await world.project.publish();
@@ -175,6 +171,19 @@ test('pages follow over the line without a request, and by asking where there is
     assert.deepEqual(found, Array(3).fill('followed'));
     const faults = await page.evaluate(() => window.live.flatMap(({ seen }) => seen.faults));
     assert.deepEqual(faults, []);
+    // Who does not listen, and whose line cannot be opened: both ask, and begin with a sync.
+    await page.evaluate(async () => {
+      for (const { dataset } of window.live) await dataset.close();
+      const asking = [window.follow({ poll: 1 })];
+      window.WebSocket = undefined;
+      asking.push(window.follow({ live: true, poll: 1 }));
+      window.asking = await Promise.all(asking);
+    });
+    await until(() => window.asking.every(({ seen }) => seen.versions.includes(2)));
+    texts[0][1] = 'asked for';
+    await world.project.publish();
+    await until(() => window.asking.every(({ seen }) => seen.versions.includes(3)));
+    assert.deepEqual(await page.evaluate(() => window.asking.map(({ seen }) => seen.live)), [[], []]);
   } finally {
     await world.close();
   }
