@@ -1,8 +1,10 @@
 //! `cargo xtask bench edge`: the edge as a network. One file for each group of figures; what a run
 //! does not measure keeps its figure of the run before in `target/bench/edge.json`.
 
+mod cost;
 mod cpu;
 mod evict;
+mod load;
 mod network;
 mod rules;
 mod trace;
@@ -16,7 +18,7 @@ use crate::shop::Shop;
 /// What everything random here begins with.
 const SEED: u64 = 42;
 
-/// Measure the edge: tiers, eviction, floods, processor time.
+/// Measure the edge: tiers, eviction, floods, processor time, load, cost.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Measure these groups alone.
@@ -25,6 +27,9 @@ pub(crate) struct Args {
     /// How many requests of the day's trace go through the network.
     #[arg(long, default_value_t = trace::REQUESTS)]
     requests: usize,
+    /// For how many minutes the edge is loaded.
+    #[arg(long, default_value_t = 15.0)]
+    minutes: f64,
 }
 
 /// A group of figures.
@@ -38,6 +43,10 @@ enum Group {
     Floods,
     /// Processor time, the first request, the module's size
     Cpu,
+    /// Reads, uploads and removals at once, for a quarter of an hour
+    Load,
+    /// What a terabyte and a million cold syncs cost
+    Cost,
 }
 
 /// A figure's id, value and unit, and whether it holds its bar.
@@ -59,6 +68,8 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
             Group::Day => network::measure_day(shop, args.requests)?,
             Group::Floods => network::measure_floods(shop)?,
             Group::Cpu => cpu::measure(shop)?,
+            Group::Load => load::measure(shop, args.minutes)?,
+            Group::Cost => cost::measure(shop)?,
         };
         over += report(shop, outcome)?;
     }
