@@ -14,7 +14,8 @@ await wasm.default({ module_or_path: code });
 const numbers = readdirSync(segments).filter((name) => name.endsWith('.segment'));
 const all = numbers.map((name) => {
   const segment = readFileSync(join(segments, name));
-  return new wasm.Unpacking(segment, readFileSync(join(segments, name.replace('segment', 'records'))));
+  const records = readFileSync(join(segments, name.replace('segment', 'records')));
+  return new wasm.Unpacking(segment, records);
 });
 let fastest = Infinity;
 let plain = 0;

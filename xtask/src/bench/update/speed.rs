@@ -1,4 +1,5 @@
-//! How fast deltas are unpacked: the year pair of the largest set, natively and in wasm as it ships.
+//! How fast deltas are unpacked: the year pair of the largest set, natively and in wasm as it
+//! ships.
 
 use std::path::Path;
 
