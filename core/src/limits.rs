@@ -120,8 +120,8 @@ pub const MAX_SEED_INDEX_LEN: usize = 8 << 20;
 pub const MAX_SEED_OBJECTS: usize = 65_536;
 /// Longest path of an object in a seed file.
 pub const MAX_SEED_PATH_LEN: usize = 128;
-/// Most marks of an audit row: those of the version that serves reads.
-pub const MAX_AUDIT_MARKS: usize = MAX_COLLECTIONS;
+/// Most marks of an audit row: those of the version that serves reads, base and layers.
+pub const MAX_AUDIT_MARKS: usize = 2 * MAX_COLLECTIONS;
 /// Most places of one collection that an audit keeps, where the layout belies the root.
 pub const MAX_AUDIT_PLACES: usize = 16;
 /// Longest audit row of a client's store.

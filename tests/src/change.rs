@@ -1,6 +1,7 @@
 //! Versions that are a base and what changed: overlays and deltas, as the publisher makes them.
 
-use packice_core::delta::{OldRecords, PieceRecords, diff, pack, split};
+use packice_core::codec::Writer;
+use packice_core::delta::{OldRecords, Op, PieceRecords, diff, pack, split};
 use packice_core::format::layer::{Change, LayerDirectory, LayerPageRef, PageBody, Patch};
 use packice_core::format::manifest::{
     Collection, Delta, Manifest, Overlay, Params, Provenance, Segment, TreeInfo,
@@ -23,13 +24,21 @@ pub struct History {
     pub segment_target: u64,
     /// How many versions back deltas begin.
     pub star: usize,
+    /// Whether segments are written without prediction, which takes long where it is not optimised.
+    pub plain: bool,
 }
 
 impl History {
     /// A history of one version, a base.
     pub fn of(specs: &[Spec]) -> Self {
         let publication = Publication::of(specs);
-        Self { publication, versions: vec![specs.to_vec()], segment_target: 1 << 20, star: 4 }
+        Self {
+            publication,
+            versions: vec![specs.to_vec()],
+            segment_target: 1 << 20,
+            star: 4,
+            plain: false,
+        }
     }
 
     /// The collections of the newest version.
@@ -166,13 +175,47 @@ impl History {
                 count: piece.old_records,
             };
             assert_eq!(range.count(), piece.old_records);
-            let bytes = pack(&range, &piece.ops).expect("a segment within bounds");
-            let plain_len = piece.ops.iter().map(packice_core::delta::Op::plain_len).sum();
+            let bytes = match self.plain {
+                true => plain(piece.old_records, &piece.ops),
+                false => pack(&range, &piece.ops).expect("a segment within bounds"),
+            };
+            let plain_len = piece.ops.iter().map(Op::plain_len).sum();
             let object = self.publication.put(ObjectKind::Delta, bytes);
             segments.push(Segment { start: piece.start, object, plain_len });
         }
         Delta { from_version, from_root, operations, segments }
     }
+}
+
+/// A segment of the plain codec (docs/spec/delta.md).
+fn plain(old_records: u64, ops: &[Op]) -> Vec<u8> {
+    let mut w = Writer::with_magic(b"PKC1");
+    w.byte(0);
+    w.number(old_records);
+    w.count(ops.len());
+    w.number(ops.iter().map(Op::plain_len).sum());
+    let mut at = 0;
+    for op in ops {
+        let gap = op.rank() - at;
+        match op {
+            Op::Update { value, rank } => {
+                w.number(4 * gap);
+                w.bytes(value);
+                at = rank + 1;
+            }
+            Op::Delete { rank } => {
+                w.number(4 * gap + 1);
+                at = rank + 1;
+            }
+            Op::Insert { key, value, rank } => {
+                w.number(4 * gap + 2);
+                w.bytes(key);
+                w.bytes(value);
+                at = *rank;
+            }
+        }
+    }
+    w.finish()
 }
 
 /// The tree of some records, and its frames.

@@ -6,10 +6,14 @@ use std::collections::BTreeMap;
 use packice_core::engine::io::{
     Answer, Changes, Command, Event, Input, KeyChange, Road, StoreKey, UnknownReason,
 };
+use packice_core::format::layer::{
+    Change, LayerDirectory, LayerPageRef, LayerPageWriter, PageBody,
+};
+use packice_core::format::manifest::Overlay;
 use packice_core::tree::proof;
 use packice_core::types::{ObjectKind, Version};
 use packice_tests::change::History;
-use packice_tests::publication::{Records, Spec, numbered_record};
+use packice_tests::publication::{Records, Spec, numbered_record, path};
 use packice_tests::shell::{Shell, Source};
 use proptest::prelude::*;
 
@@ -273,12 +277,47 @@ fn a_lost_or_damaged_layer_comes_back_by_the_base() {
     }
 }
 
+/// A publisher who signs a root, and an overlay of right frames over pages of wrong entries.
+#[test]
+fn an_overlay_that_belies_the_root_is_found_by_the_audit_and_by_reads() {
+    let mut history = History::of(&specs());
+    let new = edited(&specs(), 1);
+    history.publish_change(&new);
+    let publication = &mut history.publication;
+    let mut manifest = publication.manifest.clone().expect("a manifest");
+    let overlay = manifest.collections[1].overlay.expect("an overlay");
+    let directory = &publication.files[&path(ObjectKind::Layer, &overlay.directory.name)];
+    let mut directory = LayerDirectory::parse(directory).expect("a directory");
+    let mut lie = LayerPageWriter::default();
+    lie.push(&key(1501), &Change::Update(b"a lie".to_vec()));
+    let (start, plain) = lie.finish();
+    let object = publication.put(ObjectKind::LayerPage, PageBody::Raw(&plain).encode());
+    let plain_len = plain.len() as u64;
+    directory.pages = vec![LayerPageRef { start, object, plain_len }];
+    let object = publication.put(ObjectKind::Layer, directory.encode());
+    manifest.collections[1].overlay = Some(Overlay { directory: object, ..overlay });
+    manifest.version = Version(3);
+    publication.release(manifest, Vec::new());
+    let mut shell = synced(&history);
+    let status = shell.status();
+    assert!(status.stored && !status.audit.audited);
+    rest(&mut shell);
+    let status = shell.status().audit;
+    assert!(!status.audited);
+    assert!(status.mismatches.iter().all(|found| found.object.starts_with("layer-page/")));
+    assert!(!status.mismatches.is_empty());
+    assert_eq!(status.bundles_done, status.bundles_total);
+    let mut shell = Shell::on_store(&history.publication, Vec::new(), shell.close());
+    let answer = shell.get("headers", &key(1501));
+    assert_eq!(answer.expect_err("no answer").code(), "trust/layout-mismatch");
+}
+
 #[test]
 fn layers_are_merged_in_idle_time_and_stay_few() {
     let mut history = History::of(&specs());
     let mut shell = synced(&history);
     let mut new = specs();
-    history.star = 1;
+    (history.star, history.plain) = (1, true);
     for round in 1..=21 {
         new = edited(&new, round);
         history.publish_change(&new);
@@ -418,6 +457,7 @@ fn an_empty_collection_fills_and_empties_by_deltas() {
     let mut all = undicted(specs());
     all[1].records.clear();
     let mut history = History::of(&all);
+    history.plain = true;
     let shell = synced(&history);
     let mut full = undicted(specs());
     full[1].records = full[1].records.clone().into_iter().take(300).collect();
@@ -534,7 +574,7 @@ fn check_version(shell: &mut Shell, history: &History) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_ends_on_the_newest_version(
@@ -544,7 +584,7 @@ proptest! {
     ) {
         let first = vec![Spec::numbered("config", 0, 5, seed), Spec::numbered("tokens", 1, 250, seed)];
         let mut history = History::of(&first);
-        history.star = 2;
+        (history.star, history.plain) = (2, true);
         history.segment_target = if small_segments { 400 } else { 1 << 20 };
         let mut shell = synced(&history);
         shell.feed(Input::Command(Command::Keep(1)));

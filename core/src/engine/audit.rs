@@ -27,6 +27,7 @@ use crate::tree::verify::verify_frame;
 use crate::types::{ObjectKind, ObjectRef, WireName};
 
 use super::blob::{BlobSpec, Poll, Wish, frame_holds, object_path};
+use super::composed::layers_name;
 use super::io::{AuditStatus, Event, Mismatch, Output, StoreKey};
 use super::work::DecodeJob;
 use super::{Engine, Pending};
@@ -53,9 +54,14 @@ pub(super) struct Place {
 
 /// What the audit is at.
 #[derive(Clone, Debug, Default)]
-enum Task {
+pub(super) enum Task {
     #[default]
     Idle,
+    /// Frames under layers are put together, so many more in this turn.
+    Composed {
+        at: usize,
+        left: u32,
+    },
     /// The bundle's page or dictionary is on its way out of the store.
     Wanting(Bundle),
     Loading(Bundle),
@@ -70,7 +76,7 @@ enum Task {
 
 /// A bundle of a collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bundle {
+pub(super) struct Bundle {
     at: usize,
     ordinal: u64,
 }
@@ -79,7 +85,7 @@ struct Bundle {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Audit {
     marks: Vec<Mark>,
-    task: Task,
+    pub(super) task: Task,
     unsaved: u64,
     /// Whether idle time is for other things.
     off: bool,
@@ -112,6 +118,25 @@ impl Audit {
     pub(super) fn give_way(&mut self) {
         self.rest();
         self.stuck.clear();
+    }
+
+    /// How far the audit of what a name stands for came.
+    pub(super) fn progress(&self, name: &WireName) -> u64 {
+        self.mark(name).map_or(0, |mark| mark.bundles)
+    }
+
+    pub(super) fn advance(&mut self, name: WireName, progress: u64) {
+        if let Some(mark) = self.mark_mut(name) {
+            mark.bundles = progress.min(u64::from(u32::MAX));
+        }
+    }
+
+    pub(super) fn is_stuck(&self, at: usize) -> bool {
+        self.stuck.contains(&at)
+    }
+
+    pub(super) fn stick(&mut self, at: usize) {
+        self.stuck.insert(at);
     }
 
     fn mark(&self, directory: &WireName) -> Option<&Mark> {
@@ -168,7 +193,8 @@ impl Engine {
     /// Whether idle time would be used.
     pub(super) fn audit_is_due(&self) -> bool {
         let idle = self.sync.is_none() && self.reads.is_empty() && !self.audit.off;
-        idle && matches!(self.audit.task, Task::Idle) && self.next_unaudited().is_some()
+        let open = || self.next_unaudited().is_some() || self.next_composed().is_some();
+        idle && matches!(self.audit.task, Task::Idle) && open()
     }
 
     /// Whether a frame can be decoded now without keeping anybody waiting.
@@ -194,16 +220,21 @@ impl Engine {
 
     /// The shell has idle time: begins with the next bundle.
     pub(super) fn audit_on(&mut self) {
-        if self.audit_is_due()
-            && let Some(bundle) = self.next_unaudited()
-        {
-            self.audit.task = Task::Wanting(bundle);
-            self.step_audit();
+        if !self.audit_is_due() {
+            return;
+        }
+        match self.next_unaudited() {
+            Some(bundle) => {
+                self.audit.task = Task::Wanting(bundle);
+                self.step_audit();
+            }
+            None => _ = self.audit_composed(),
         }
     }
 
     /// Goes on towards the bundle's bytes, as far as the store gave what they need.
     pub(super) fn step_audit(&mut self) {
+        self.step_composed();
         let Task::Wanting(bundle) = self.audit.task else { return };
         if self.sync.is_some() {
             return self.audit.rest();
@@ -349,7 +380,7 @@ impl Engine {
         }
         self.audit.unsaved += 1;
         let status = self.audit_status();
-        let done = self.next_unaudited().is_none();
+        let done = self.next_unaudited().is_none() && self.next_composed().is_none();
         if done || self.audit.unsaved >= BUNDLES_A_MARK {
             self.save_audit();
         }
@@ -357,10 +388,11 @@ impl Engine {
     }
 
     /// Writes down how far it is; what was audited of other versions is forgotten.
-    fn save_audit(&mut self) {
+    pub(super) fn save_audit(&mut self) {
         self.audit.unsaved = 0;
         let Some(committed) = &self.committed else { return };
-        let names = committed.shelves.iter().map(|shelf| shelf.base.directory.name);
+        let layers = committed.shelves.iter().filter_map(layers_name);
+        let names = committed.shelves.iter().map(|shelf| shelf.base.directory.name).chain(layers);
         let mut marks: Vec<&Mark> = names.filter_map(|name| self.audit.mark(&name)).collect();
         // Two collections of the same content have one layout.
         marks.dedup();
@@ -431,6 +463,11 @@ impl Engine {
         for (collection, shelf) in serving.manifest.collections.iter().zip(&serving.shelves) {
             let total = shelf.index().bundle_count();
             status.bundles_total += total;
+            if let Some(name) = layers_name(shelf) {
+                let frames = shelf.view.frames().map_or(1, |frames| frames.len() as u64);
+                status.bundles_total += frames;
+                status.bundles_done += self.audit.progress(&name).min(frames);
+            }
             let Some(mark) = self.audit.mark(&shelf.base.directory.name) else { continue };
             status.bundles_done += mark.bundles.min(total);
             status.mismatches.extend(mark.places.iter().map(|place| Mismatch {

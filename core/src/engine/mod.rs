@@ -14,7 +14,7 @@
 //! | `work` | hashing, decoding and signature checks in bounded steps |
 //! | `follow` | who tells of a new version, and when to ask unasked? |
 //! | `clock` | how old is what serves reads, and may it still? |
-//! | `audit` | does the layout deliver the signed tree? |
+//! | `audit`, `composed` | do layout and overlay deliver the signed tree? |
 //! | `roads` | does a collection come by a delta or by its base? |
 //! | `apply`, `changes` | what does a delta make of what is held? |
 //! | `frames` | what is a frame made of, under layers too? |
@@ -29,6 +29,7 @@ mod blob;
 mod cache;
 mod changes;
 mod clock;
+mod composed;
 mod follow;
 mod frames;
 mod head;

@@ -155,9 +155,9 @@ pub struct Mismatch {
 pub struct AuditStatus {
     /// Whether all of it was, and delivers the signed roots.
     pub audited: bool,
-    /// Bundles that were decoded and compared.
+    /// Bundles that were decoded and compared, and frames under layers that were put together.
     pub bundles_done: u64,
-    /// Bundles in all.
+    /// Bundles in all, and frames of collections under layers.
     pub bundles_total: u64,
     /// What was found: the first places of each collection, by reads as well.
     pub mismatches: Vec<Mismatch>,
