@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use packice_core::engine::io::{
-    Answer, Changes, Command, Event, Input, KeyChange, Road, StoreKey, UnknownReason,
+    Answer, Changes, Command, Event, Input, KeyChange, KeyRange, RangeQuery, Road, StoreKey,
+    UnknownReason,
 };
 use packice_core::format::layer::{
     Change, LayerDirectory, LayerPageRef, LayerPageWriter, PageBody,
 };
 use packice_core::format::manifest::Overlay;
+use packice_core::hash;
 use packice_core::tree::proof;
 use packice_core::types::{ObjectKind, Version};
 use packice_tests::change::History;
@@ -471,6 +473,96 @@ fn an_empty_collection_fills_and_empties_by_deltas() {
     check_all(&mut shell, &all);
 }
 
+fn subscribe(from: u64, to: u64) -> Input {
+    let range = KeyRange { start: key(from), end: Some(key(to)) };
+    Input::Command(Command::Subscribe(vec![("headers".into(), vec![range])]))
+}
+
+fn part(shell: &mut Shell, from: u64, to: u64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Answer> {
+    let (mut start, mut all) = (key(from), Vec::new());
+    loop {
+        let collection = "headers".into();
+        let range = RangeQuery { collection, start, end: Some(key(to)), limit: 50, at: None };
+        match shell.page(range).expect("a page") {
+            Answer::Records { records, next, .. } => {
+                all.extend(records.iter().map(|(key, value)| (key.to_vec(), value.to_vec())));
+                let Some(next) = next else { return Ok(all) };
+                start = next;
+            }
+            other => return Err(other),
+        }
+    }
+}
+
+fn expected(specs: &[Spec], from: u64, to: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+    specs[1].records.range(key(from)..key(to)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+#[test]
+fn a_partial_replica_holds_its_ranges_and_follows_them() {
+    let mut all = specs();
+    all[1] = Spec { lazy: false, ..Spec::numbered("headers", 2, 9000, 2) };
+    // Of several bundles: what does not compress.
+    for (i, value) in (0u64..).zip(all[1].records.values_mut()) {
+        *value =
+            (0..14u64).flat_map(|part| hash::identity(&(i * 99 + part).to_le_bytes()).0).collect();
+    }
+    let mut history = History::of(&all);
+    let mut shell = follower(&history, BTreeMap::new());
+    shell.feed(subscribe(1000, 2000));
+    shell.sync().expect("a sync of a part");
+    assert_eq!(part(&mut shell, 1000, 2000), Ok(expected(&all, 1000, 2000)));
+    let outside = part(&mut shell, 7000, 7100).expect_err("what is not held is not known");
+    assert_eq!(outside, Answer::Unknown(UnknownReason::NotSynced));
+    let whole: u64 = synced(&history).requests.iter().map(|request| request.bytes).sum();
+    let fetched: u64 = shell.requests.iter().map(|request| request.bytes).sum();
+    assert!(fetched * 2 < whole, "{fetched} of {whole} bytes");
+    rest(&mut shell);
+    assert!(shell.status().audit.audited, "{:?}", shell.status().audit);
+    history.plain = true;
+    // Changes all over: what concerns the part is fetched, and it stays right to the record.
+    let mut new = all.clone();
+    for round in 1..=6 {
+        let records = &mut new[1].records;
+        for i in (round..9000).step_by(400) {
+            records.insert(key(i), format!("changed in {round}").into_bytes());
+            records.remove(&key(i + 3));
+            records.insert([key(i + 9), vec![b'x']].concat(), b"new".to_vec());
+        }
+        if round == 4 {
+            history.publish_base(&new)
+        } else {
+            history.publish_change(&new)
+        }
+        shell = again(&history, shell);
+        shell.feed(subscribe(1000, 2000));
+        shell.sync().expect("the next version");
+        assert_eq!(part(&mut shell, 1000, 2000), Ok(expected(&new, 1000, 2000)), "round {round}");
+        rest(&mut shell);
+        assert!(shell.status().audit.audited, "round {round}: {:?}", shell.status().audit);
+        let answer = shell.prove("headers", &key(1500)).expect("a proof");
+        let Answer::Proof { proof, .. } = answer else { panic!("{answer:?}") };
+        let manifest = history.publication.manifest.as_ref().expect("a manifest");
+        let tree = manifest.collection("headers").expect("the collection").tree;
+        let value = new[1].records.get(&key(1500)).cloned();
+        assert_eq!(proof::verify(&tree, &key(1500), &proof).expect("it holds"), value);
+    }
+    // More is subscribed: the next sync brings it; all of it: it is a replica as any other.
+    shell.feed(subscribe(500, 4000));
+    shell.sync().expect("what is lacking");
+    assert_eq!(part(&mut shell, 500, 4000), Ok(expected(&new, 500, 4000)));
+    shell.feed(Input::Command(Command::Subscribe(Vec::new())));
+    shell.feed(subscribe(0, 99_999_999));
+    shell.sync().expect("the rest");
+    check_all(&mut shell, &new);
+    // Less: what is left over goes.
+    let before = shell.store.len();
+    shell.feed(subscribe(1000, 1200));
+    shell.settle();
+    assert!(shell.store.len() < before);
+    assert_eq!(part(&mut shell, 1000, 1200), Ok(expected(&new, 1000, 1200)));
+}
+
 /// At every step of an update the client is killed: it is on the old or on the new version, whole,
 /// and the next run ends on the new one.
 #[test]
@@ -522,6 +614,8 @@ enum Act {
     Unpin,
     RollBack(u8),
     LoseRow(u16),
+    /// A part of the keys, or all of them.
+    Subscribe(Option<(u8, u8)>),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -536,6 +630,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Unpin),
         1 => any::<u8>().prop_map(Act::RollBack),
         1 => any::<u16>().prop_map(Act::LoseRow),
+        1 => any::<Option<(u8, u8)>>().prop_map(Act::Subscribe),
     ]
 }
 
@@ -639,6 +734,15 @@ proptest! {
                         prop_assert_eq!(shell.rolled_back.pop(), Some((*version, Ok(()))));
                     }
                 }
+                Act::Subscribe(part) => {
+                    let range = |(from, more): &(u8, u8)| {
+                        let from = u64::from(*from);
+                        KeyRange { start: key(from), end: Some(key(from + u64::from(*more))) }
+                    };
+                    let part = part.as_ref().map(|part| ("tokens".into(), vec![range(part)]));
+                    shell.feed(Input::Command(Command::Subscribe(part.into_iter().collect())));
+                    shell.settle();
+                }
                 Act::LoseRow(at) => {
                     let mut store = shell.close();
                     let keys: Vec<StoreKey> =
@@ -652,6 +756,8 @@ proptest! {
             }
             check_version(&mut shell, &history);
         }
+        shell.feed(Input::Command(Command::Subscribe(Vec::new())));
+        shell.settle();
         // A new release is what leads on from wherever it went back to.
         let mut specs = history.newest().to_vec();
         edit(&mut specs[1].records, &[(3, 2), (9, 0)]);

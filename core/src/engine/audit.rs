@@ -208,7 +208,16 @@ impl Engine {
         let all = committed.shelves.iter().enumerate();
         all.filter_map(|(at, shelf)| {
             let mark = self.audit.mark(&shelf.base.directory.name);
-            let ordinal = mark.map_or(0, |mark| mark.bundles);
+            let needed = shelf.needed();
+            let mut ordinal = mark.map_or(0, |mark| mark.bundles);
+            while needed.is_some() && ordinal < shelf.index().bundle_count() {
+                let page = shelf.index().page_of_bundle(ordinal).unwrap_or(0);
+                let held = shelf.index().has_page(page);
+                if shelf.needs_page(page) && (!held || shelf.needs_bundle(ordinal, &needed)) {
+                    break;
+                }
+                ordinal += 1;
+            }
             let known = shelf.index().bundle(ordinal);
             let here = |name| self.store.may_have(&StoreKey::Object(ObjectKind::Bundle, name));
             let open = ordinal < shelf.index().bundle_count();
@@ -461,15 +470,16 @@ impl Engine {
         let mut status = AuditStatus::default();
         let Some(serving) = self.serving() else { return status };
         for (collection, shelf) in serving.manifest.collections.iter().zip(&serving.shelves) {
-            let total = shelf.index().bundle_count();
+            let mark = self.audit.mark(&shelf.base.directory.name);
+            let (total, done) = shelf.count_needed(mark.map_or(0, |mark| mark.bundles));
             status.bundles_total += total;
+            status.bundles_done += done;
             if let Some(name) = layers_name(shelf) {
                 let frames = shelf.view.frames().map_or(1, |frames| frames.len() as u64);
                 status.bundles_total += frames;
                 status.bundles_done += self.audit.progress(&name).min(frames);
             }
-            let Some(mark) = self.audit.mark(&shelf.base.directory.name) else { continue };
-            status.bundles_done += mark.bundles.min(total);
+            let Some(mark) = mark else { continue };
             status.mismatches.extend(mark.places.iter().map(|place| Mismatch {
                 collection: String::from(collection.name.as_str()),
                 object: place.object.clone(),

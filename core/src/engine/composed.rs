@@ -12,6 +12,7 @@ use super::Engine;
 use super::audit::Task;
 use super::frames::{Lack, Part, Which, quietly};
 use super::io::Event;
+use super::scope::meets;
 use super::snapshot::Shelf;
 
 /// Frames that one piece of idle time begins with.
@@ -28,7 +29,8 @@ fn next_frame(shelf: &Shelf, from: u64) -> Option<(u64, Option<Spot>)> {
     let from = usize::try_from(from).ok()?;
     (from..frames.len()).find_map(|number| {
         let spot = shelf.view.spot(&frames, number)?;
-        spot.base.is_none().then_some((number as u64, Some(spot)))
+        let needed = meets(&shelf.scope, &spot.child.separator, spot.upper.as_deref());
+        (spot.base.is_none() && needed).then_some((number as u64, Some(spot)))
     })
 }
 

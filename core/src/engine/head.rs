@@ -280,6 +280,7 @@ impl Engine {
     }
 
     pub(super) fn head_failed(&mut self, failure: Failure) {
+        self.adoption = None;
         self.drop_jobs(|_, job| {
             matches!(job.what, What::Checkpoint | What::Bootstrap | What::Tile(_))
         });

@@ -27,6 +27,7 @@ pub use super::report::{
     AuditStatus, BundleState, CollectionStatus, Event, Mismatch, Phase, Progress, Road, Status,
     SyncReport,
 };
+pub use super::scope::KeyRange;
 pub use crate::plan::sources::{SourceId, SourceState, SourceStatus};
 
 /// An output that will be completed by an input.
@@ -153,6 +154,9 @@ pub enum Command {
         /// The version to read from; `None` for the one that serves.
         version: Option<Version>,
     },
+    /// Hold only these key ranges of these collections, and of all others everything; said anew
+    /// after each start. What is lacking comes with the next sync.
+    Subscribe(Vec<(String, Vec<KeyRange>)>),
     /// Keep a version that serves reads, or did, until as many [`Command::Unpin`] came.
     Pin(Version),
     /// Let go of a version that was pinned.

@@ -158,7 +158,7 @@ impl Engine {
         Some(needed)
     }
 
-    fn name_rows(&mut self, which: Which) -> Result<(), Lack> {
+    pub(super) fn name_rows(&mut self, which: Which) -> Result<(), Lack> {
         let shelves = self.snapshot(which).map_or(0, |version| version.shelves.len());
         for at in 0..shelves {
             let part = Part { which, at };
@@ -166,6 +166,9 @@ impl Engine {
             let index = self.shelf(part)?.index();
             let pages: Vec<u32> =
                 (0..index.page_count()).filter(|page| !index.has_page(*page)).collect();
+            let shelf = self.shelf(part)?;
+            let pages: Vec<u32> =
+                pages.into_iter().filter(|page| shelf.needs_page(*page)).collect();
             for page in pages {
                 self.page(part, page, quietly())?;
             }

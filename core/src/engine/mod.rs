@@ -16,6 +16,7 @@
 //! | `clock` | how old is what serves reads, and may it still? |
 //! | `audit`, `composed` | do layout and overlay deliver the signed tree? |
 //! | `roads` | does a collection come by a delta or by its base? |
+//! | `scope` | what of a collection is subscribed? |
 //! | `apply`, `changes` | what does a delta make of what is held? |
 //! | `frames` | what is a frame made of, under layers too? |
 //! | `merge` | when do layers become one? |
@@ -40,6 +41,7 @@ mod net;
 mod read;
 mod report;
 mod roads;
+mod scope;
 mod seed;
 mod snapshot;
 mod state;
@@ -51,6 +53,7 @@ mod work;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -78,6 +81,7 @@ use self::merge::Merge;
 use self::net::Net;
 use self::read::{Read, What};
 use self::report::DeltaStatus;
+use self::scope::KeyRange;
 use self::seed::Seed;
 use self::snapshot::Snapshot;
 use self::store::StoreDesk;
@@ -147,6 +151,8 @@ pub struct Engine {
     base_only: Option<WireName>,
     /// The manifest of what is adopted once more.
     adoption: Option<Rc<Vec<u8>>>,
+    /// The ranges of the collections that are subscribed in part.
+    scope: Map<String, Rc<Vec<KeyRange>>>,
     apply: Option<Box<Apply>>,
     merge: Option<Box<Merge>>,
     /// What the version under way changes, once it serves reads.
@@ -228,6 +234,7 @@ impl Engine {
             rolling_back: None,
             base_only: None,
             adoption: None,
+            scope: Map::new(),
             apply: None,
             merge: None,
             changes: Vec::new(),
@@ -394,6 +401,7 @@ impl Engine {
             Command::Prove { read, collection, key, version } => {
                 self.start_read(read, Read { version, what: What::Prove { collection, key } });
             }
+            Command::Subscribe(scope) => self.subscribe(scope.into_iter().collect()),
             Command::Pin(version) => self.pin(version),
             Command::Unpin(version) => self.unpin(version),
             Command::Keep(versions) => self.keep_versions(versions),

@@ -40,6 +40,9 @@ impl Engine {
         if same_root {
             return Road::Keep;
         }
+        if self.scope.contains_key(collection.name.as_str()) {
+            return Road::Base;
+        }
         let Some((_, _, delta)) = held.delta_to(collection) else { return Road::Base };
         let overlay = collection.overlay.map_or(0, |overlay| overlay.wire_len);
         let bundles = if same_base { 0 } else { collection.base.wire_len };
@@ -99,8 +102,9 @@ impl Engine {
                 self.directory_belied(manifest);
                 Failure::Error(error)
             })?;
-            self.event(Event::Road { collection: collection.name.as_str().into(), road });
-            shelves.push(shelf);
+            let name = collection.name.as_str();
+            self.event(Event::Road { collection: name.into(), road });
+            shelves.push(shelf.within(self.scope.get(name).cloned()));
         }
         for object in wanted {
             self.drop_blob(&object.name);

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use crate::error::{Error, TrustError};
 use crate::format::head::Channel;
-use crate::format::layer::LayerDirectory;
+use crate::format::layer::{LayerDirectory, LayerPageRef};
 use crate::format::layout::{Directory, Page};
 use crate::format::manifest::{Base, Collection, Manifest};
 use crate::map::Set;
@@ -22,6 +22,7 @@ use crate::trust::manifest::{check_object, verify_manifest};
 use crate::types::{Name, ObjectKind, ObjectRef, WireName};
 
 use super::io::StoreKey;
+use super::scope::{Scope, meets};
 use super::state::{ShelfRecord, VersionRecord};
 
 /// A version whose manifest and layout directories are verified.
@@ -46,6 +47,8 @@ pub(super) struct Shelf {
     pub(super) view: View,
     /// Whether base or layers are the client's own affair: sources need not have them.
     pub(super) own: bool,
+    /// What of it is subscribed.
+    pub(super) scope: Scope,
     /// Which of the manifest's deltas is still to be applied: the view is of the version before.
     pub(super) delta: Option<usize>,
 }
@@ -66,7 +69,14 @@ impl Shelf {
         check_object(&base.directory, &directory)?;
         let index = Index::new(&base, Directory::parse(&directory)?)?;
         let view = View::new(collection.params, collection.tree, index, layers)?;
-        let shelf = Self { base, directory: Rc::new(directory), view, own: false, delta: None };
+        let shelf = Self {
+            base,
+            directory: Rc::new(directory),
+            view,
+            own: false,
+            scope: None,
+            delta: None,
+        };
         Ok(shelf.kept_for(collection))
     }
 
@@ -88,6 +98,22 @@ impl Shelf {
                 Ok(shelf.before(delta))
             }
         }
+    }
+
+    /// The pages of a layer that are needed.
+    pub(super) fn pages_needed<'a>(
+        &'a self,
+        layer: &'a LayerDirectory,
+    ) -> impl Iterator<Item = &'a LayerPageRef> {
+        let needed = self.needed();
+        let ends = layer.pages.iter().skip(1).map(|next| Some(next.start.as_slice()));
+        layer.pages.iter().zip(ends.chain([None])).enumerate().filter_map(
+            move |(at, (page, end))| {
+                // A page may hold no key before its first; the first one is met from the left as well.
+                let start = if at == 0 { &[][..] } else { page.start.as_slice() };
+                meets(&needed, start, end).then_some(page)
+            },
+        )
     }
 
     /// The same for a version of the same content, whatever base its manifest names.
@@ -260,20 +286,24 @@ impl Snapshot {
         let (mut needed, mut all) = (Set::new(), true);
         let object = StoreKey::Object;
         for shelf in &self.shelves {
-            let index = shelf.index();
+            let (index, scope) = (shelf.index(), shelf.needed());
             needed.extend(
                 shelf.base.dictionary.map(|d| object(ObjectKind::Dictionary, d.object.name)),
             );
             for page in 0..index.page_count() {
                 let page_ref = index.page(page);
+                if !shelf.needs_page(page) {
+                    continue;
+                }
                 needed.extend(page_ref.map(|p| object(ObjectKind::Layout, p.object.name)));
                 all &= index.has_page(page);
-                needed.extend(index.bundles(page).map(|b| object(ObjectKind::Bundle, b.name)));
+                let bundles = index.bundles(page).filter(|b| shelf.needs_bundle(b.ordinal, &scope));
+                needed.extend(bundles.map(|b| object(ObjectKind::Bundle, b.name)));
             }
             for layer in shelf.view.layers() {
                 needed.insert(object(ObjectKind::Layer, layer.object.name));
                 all &= layer.directory.is_some();
-                let pages = layer.directory.iter().flat_map(|directory| &directory.pages);
+                let pages = layer.directory.iter().flat_map(|layer| shelf.pages_needed(layer));
                 let pages = pages.map(|page| page.object.name);
                 needed.extend(pages.map(|name| object(ObjectKind::LayerPage, name)));
             }

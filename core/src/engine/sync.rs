@@ -43,6 +43,8 @@ pub(super) struct Sync {
     /// Where in the target the next bundle is looked for: place in the order, bundle.
     cursor: (usize, u64),
     listing: bool,
+    /// Whether what was found lacking was brought again.
+    repaired: bool,
     /// Why the pinned version cannot be had: over unless a newer one is found.
     lost: Option<Failure>,
 }
@@ -62,6 +64,7 @@ impl Engine {
             changed: false,
             cursor: (0, 0),
             listing: false,
+            repaired: false,
             lost: None,
         });
         // A pinned version is finished first: whoever releases faster than a client can fetch
@@ -125,6 +128,11 @@ impl Engine {
         if let Some(lost) = self.sync.as_ref().and_then(|sync| sync.lost.clone()) {
             return self.step_lost(lost, now);
         }
+        if self.target.is_none() && self.adoption.is_some() {
+            // What was accepted before waits for nobody, or for a directory.
+            self.step_head();
+            return !matches!(self.head, HeadTask::Adopting(_));
+        }
         if self.target.is_none() {
             return match &self.head {
                 HeadTask::Failed(failure) => {
@@ -134,7 +142,11 @@ impl Engine {
                     true
                 }
                 HeadTask::Idle if self.head_checked => {
-                    if self.repair() {
+                    if !self.scope.is_empty() && self.list_store() {
+                        return false;
+                    }
+                    let Some(lacks) = self.lacks_rows() else { return false };
+                    if self.repair(lacks) {
                         self.head_checked = false;
                     } else {
                         self.end_sync(Ok(()), now);
@@ -151,13 +163,7 @@ impl Engine {
         if self.is_reading_seed(Class::Trust) {
             return false;
         }
-        if !self.store.is_listed() {
-            let listing =
-                self.sync.as_mut().is_some_and(|s| core::mem::replace(&mut s.listing, true));
-            if !listing {
-                let request = self.request(Pending::List);
-                self.outputs.push_back(Output::List { request });
-            }
+        if self.list_store() {
             return false;
         }
         if let Some(sync) = &mut self.sync {
@@ -166,6 +172,19 @@ impl Engine {
             sync.changed = true;
         }
         self.phase_event(Phase::Bootstrap);
+        true
+    }
+
+    /// Asks for the keys of all rows, where they are not known; whether they are on their way.
+    fn list_store(&mut self) -> bool {
+        if self.store.is_listed() {
+            return false;
+        }
+        let listing = self.sync.as_mut().is_some_and(|s| core::mem::replace(&mut s.listing, true));
+        if !listing {
+            let request = self.request(Pending::List);
+            self.outputs.push_back(Output::List { request });
+        }
         true
     }
 
@@ -243,6 +262,7 @@ impl Engine {
         let dictionary = shelf.base.dictionary.map(|d| d.object);
         let index = shelf.index();
         let pages: Vec<(u32, ObjectRef)> = (0..index.page_count())
+            .filter(|page| shelf.needs_page(*page))
             .filter_map(|page| Some((page, index.page(page)?.object)))
             // A read may have brought a page whose row the store then refused.
             .filter(|(page, object)| {
@@ -347,8 +367,12 @@ impl Engine {
                 }
             }
             let Some(directory) = held(self) else { continue };
-            for page in &directory.pages {
-                let (kind, object) = (ObjectKind::LayerPage, page.object);
+            let needed: Vec<ObjectRef> = match self.shelf(part) {
+                Ok(shelf) => shelf.pages_needed(&directory).map(|page| page.object).collect(),
+                Err(_) => Vec::new(),
+            };
+            for object in needed {
+                let kind = ObjectKind::LayerPage;
                 if self.is_kept(kind, &object) {
                     continue;
                 }
@@ -387,11 +411,24 @@ impl Engine {
         };
         let class = target.class(at);
         let index = shelf.index();
+        if shelf.scope.is_some() && !shelf.view.missing().is_empty() {
+            return BundlesEnd::Unknown;
+        }
+        let needed = shelf.needed();
         while *next < index.bundle_count() {
             if flying.len() >= BUNDLES_AHEAD {
                 return BundlesEnd::Full;
             }
+            let page = index.page_of_bundle(*next).unwrap_or(0);
+            if !shelf.needs_page(page) {
+                *next = index.bundle_range(page).end;
+                continue;
+            }
             let Some(bundle) = index.bundle(*next) else { return BundlesEnd::Unknown };
+            if !shelf.needs_bundle(*next, &needed) {
+                *next += 1;
+                continue;
+            }
             let object = ObjectRef { name: bundle.name, len: bundle.len };
             let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
             let job = BundleJob {
@@ -484,11 +521,15 @@ impl Engine {
 
     /// Where reads found rows of the committed version missing, brings it home once more; whether
     /// there is anything to bring.
-    fn repair(&mut self) -> bool {
+    fn repair(&mut self, lacks: bool) -> bool {
         let Some(committed) = &self.committed else { return false };
-        let lost = self.has_lost(committed);
+        let again = self.sync.as_ref().is_some_and(|sync| sync.repaired);
+        let lost = !again && (lacks || self.has_lost(committed));
         if lost {
             let committed = committed.clone();
+            if let Some(sync) = &mut self.sync {
+                sync.repaired = true;
+            }
             self.base_only = Some(committed.manifest_name);
             self.readopt(&committed);
         }
