@@ -40,7 +40,8 @@ pub struct VersionRecord {
     pub shelves: Vec<ShelfRecord>,
 }
 
-/// What delivers a collection.
+/// What delivers a collection. There are a few of them, read once: their size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShelfRecord {
     /// The base that the manifest names, and its overlay.

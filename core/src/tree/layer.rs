@@ -139,6 +139,9 @@ impl Entries {
     }
 }
 
+/// Is shown keys with their values, until it fails.
+pub type Visit<'a, E> = dyn FnMut(&[u8], &[u8]) -> Result<(), E> + 'a;
+
 /// Shows the records of some frames, in key order, from `start` to before `end`, with entries over
 /// them.
 pub fn visit_through<E>(
@@ -146,7 +149,7 @@ pub fn visit_through<E>(
     entries: &[(Vec<u8>, Change)],
     start: &[u8],
     end: Option<&[u8]>,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
+    visit: &mut Visit<'_, E>,
 ) -> Result<(), E> {
     let within = |key: &[u8]| end.is_none_or(|end| key < end);
     let mut rest = entries.iter().filter(|(key, _)| key.as_slice() >= start).peekable();
