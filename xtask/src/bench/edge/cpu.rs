@@ -1,5 +1,5 @@
-//! `e3.*`: processor time of a request beside the smallest JavaScript worker's, the first request of
-//! a fresh instance, and the size of the module (tests/bench/edge/cpu.mjs).
+//! `e3.*`: processor time of a request beside the smallest JavaScript worker's, the first request
+//! of a fresh instance, and the size of the module (tests/bench/edge/cpu.mjs).
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};

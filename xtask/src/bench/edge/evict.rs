@@ -1,5 +1,5 @@
-//! `e1.evict_vs_optimum`: the regional store's rule on the day's trace, against the offline optimum,
-//! least recently used and S3-FIFO, with the version-aware part on and off.
+//! `e1.evict_vs_optimum`: the regional store's rule on the day's trace, against the offline
+//! optimum, least recently used and S3-FIFO, with the version-aware part on and off.
 
 use anyhow::{Context, Result};
 use packice_core::types::Name;
