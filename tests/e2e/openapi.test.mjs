@@ -174,6 +174,12 @@ test('what is there is read', async () => {
   assert.equal((await call('GET', OBJECT, { headers: { range: 'bytes=900-' } })).status, 416);
 });
 
+test('an edge without regions has counted nothing, and says so', async () => {
+  for (const method of ['GET', 'HEAD']) {
+    assert.equal((await call(method, '/metrics')).status, 200);
+  }
+});
+
 /** A path of each of the document's, with the parameters that the release has. */
 const PATHS = [
   '/healthz', '/readyz', '/metrics', CHECKPOINT, STABLE, TRAIL, SOURCES, REPORT, LIVE,
