@@ -38,6 +38,7 @@ pub(crate) fn json_reply(status: u16, body: &serde_json::Value, head: bool) -> R
 pub fn text_reply(text: String, head: bool) -> Reply {
     Reply::new(200)
         .with_header("content-type", "text/plain; version=0.0.4; charset=utf-8")
+        .with_header(POLICY.0, POLICY.1)
         .with_header("cache-control", "no-store")
         .with_bytes(text.into_bytes(), head)
 }
@@ -77,6 +78,13 @@ mod tests {
         let reply = ready(Ok(0), &PublishKeys::parse("*=abc"), false);
         assert_eq!(reply.status, 200);
         assert!(text(&reply).contains("entries that are not"));
+    }
+
+    #[test]
+    fn metrics_are_text_that_a_page_can_do_nothing_with() {
+        let reply = text_reply("packice_x 1\n".into(), false);
+        assert_eq!(reply.header(POLICY.0), Some(POLICY.1));
+        assert_eq!(text(&reply), "packice_x 1\n");
     }
 
     #[test]
