@@ -79,10 +79,12 @@ fn follow(packice: &Path, dir: &Path, from: &str, to: &str) -> Result<Value, Box
         *kinds.entry(kind).or_default() += request.bytes;
     }
     let all: u64 = kinds.values().sum();
+    let by_base = kinds.contains_key("bundle") || kinds.contains_key("layer-page");
+    let by_delta = all >= delta && !by_base;
     Ok(json!({
         "set": dir.file_name().map(|name| name.to_string_lossy()), "from": from, "to": to,
         "delta_bytes": delta, "manifest_bytes": build.manifest_bytes.len(), "fetched": kinds,
-        "by_delta": !kinds.contains_key("bundle") && all >= delta,
+        "by_delta": by_delta,
         "overhead_bytes": all.saturating_sub(delta),
     }))
 }
