@@ -1,5 +1,8 @@
 //! Layers: what is cut anew and what is read through entries is what a full build gives.
 
+// Lengths and counts in tests are small.
+#![allow(clippy::cast_possible_truncation)]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -18,7 +18,7 @@ fn prove(snapshot: &Snapshot, index: &Index, key: &[u8]) -> Vec<u8> {
         None => proof::prove_empty(),
         Some(Located::Page(_)) => panic!("all pages are held"),
         Some(Located::Frame(id)) => {
-            proof::prove(index, id, &snapshot.load(index, id), key).unwrap()
+            proof::prove(index.path(id).unwrap(), &snapshot.load(index, id), key)
         }
     }
 }

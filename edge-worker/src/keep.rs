@@ -134,7 +134,13 @@ fn bounded(list: &Value, most: usize) -> Result<&[Value], Problem> {
     match list {
         Value::Null => Ok(&[]),
         Value::Array(list) if list.len() <= most => Ok(list),
-        _ => Err(bad(&format!("a list of at most {most} objects is taken at once"))),
+        Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => {
+            Err(bad(&format!("a list of at most {most} objects is taken at once")))
+        }
     }
 }
 

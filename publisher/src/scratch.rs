@@ -1,8 +1,8 @@
 //! Directories that are gone after the command that made them, however it ended.
 //!
-//! A command that is killed leaves its directory behind. So each holds a file that its process keeps
-//! locked, and the lock ends with the process: who makes the next directory removes those that
-//! nobody holds any more.
+//! A command that is killed leaves its directory behind. So each holds a file that its process
+//! keeps locked, and the lock ends with the process: who makes the next directory removes those
+//! that nobody holds any more.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -23,8 +23,8 @@ use serde_json::{Map, Value, json};
 const QUIET: Ui = Ui { json: false, quiet: true };
 
 fn config(dir: &Path) -> Config {
-    let text = "dataset = \"set\"\n[deltas]\nbase_percent = 200\n[[collection]]\nname = \"things\"\n\
-                input = \"things.jsonl\"\nkey = \"{k}\"\ndictionary = \"none\"\n\
+    let text = "dataset = \"set\"\n[deltas]\nbase_percent = 200\n\
+                [[collection]]\nname = \"things\"\ninput = \"things.jsonl\"\nkey = \"{k}\"\ndictionary = \"none\"\n\
                 leaf_target = \"1 KiB\"\nframe_target = \"4 KiB\"\n";
     Config::parse(text, dir).expect("a configuration")
 }
@@ -125,8 +125,8 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().expect("a directory");
         let config = config(dir.path());
-        let mut records: Records =
-            first.into_iter().map(|(key, value)| (format!("key-{key:03}"), fields(value))).collect();
+        let record = |(key, value)| (format!("key-{key:03}"), fields(value));
+        let mut records: Records = first.into_iter().map(record).collect();
         write(dir.path(), &records);
         make(&config, 1, None, &inputs(&config));
         for (version, round) in (2u64..).zip(rounds) {

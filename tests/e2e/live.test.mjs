@@ -136,7 +136,7 @@ test('one address may listen so many times, and a shard has so many places', asy
   }
 });
 
-test('pages follow over the line without a request, and by asking where there is none', async () => {
+test('pages follow over the line without a request, or by asking', async () => {
   const collections = [{ name: 'config', priority: 0, records: texts }];
   const world = await startWorld({ dataset: 'followed', collections });
   try {
@@ -144,7 +144,8 @@ test('pages follow over the line without a request, and by asking where there is
     const url = world.edge.url;
     await page.evaluate(async (url) => {
       window.follow = async (options) => {
-        const { dataset, faults } = await window.client([url], { run: 'in-place', store: 'memory', ...options });
+        const settings = { run: 'in-place', store: 'memory', ...options };
+        const { dataset, faults } = await window.client([url], settings);
         const seen = { versions: [], live: [], faults };
         dataset.on('state', ({ phase, version }) => {
           if (phase === 'complete') seen.versions.push(version);
@@ -183,7 +184,8 @@ test('pages follow over the line without a request, and by asking where there is
     texts[0][1] = 'asked for';
     await world.project.publish();
     await until(() => window.asking.every(({ seen }) => seen.versions.includes(3)));
-    assert.deepEqual(await page.evaluate(() => window.asking.map(({ seen }) => seen.live)), [[], []]);
+    const heard = await page.evaluate(() => window.asking.map(({ seen }) => seen.live));
+    assert.deepEqual(heard, [[], []]);
   } finally {
     await world.close();
   }

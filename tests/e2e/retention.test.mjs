@@ -54,7 +54,7 @@ async function listed(dataset) {
   return found.filter((key) => !other.test(key)).sort();
 }
 
-test('what no version needs goes when its time is over, and comes back with a release', async (t) => {
+test('what no version needs goes in time, and comes back with a release', async (t) => {
   const own = await project(t, 'collected', { keepVersions: 1 });
   await own.release(1);
   const first = await own.objects();

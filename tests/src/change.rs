@@ -1,7 +1,11 @@
-//! Versions that are a base and what changed: overlays and deltas, as the publisher makes them.
+//! Versions that are a base and what changed: overlays and deltas, as the publisher makes them; and
+//! clients that follow them.
+
+use std::collections::BTreeMap;
 
 use packice_core::codec::Writer;
 use packice_core::delta::{OldRecords, Op, PieceRecords, diff, pack, split};
+use packice_core::engine::io::{Changes, Event, Input, Road, StoreKey};
 use packice_core::format::layer::{Change, LayerDirectory, LayerPageRef, PageBody, Patch};
 use packice_core::format::manifest::{
     Collection, Delta, Manifest, Overlay, Params, Provenance, Segment, TreeInfo,
@@ -11,7 +15,8 @@ use packice_core::tree::build::TreeBuilder;
 use packice_core::tree::layer::LayerWriter;
 use packice_core::types::{ObjectKind, Version};
 
-use crate::publication::{Publication, Records, Spec, dataset};
+use crate::publication::{Publication, Records, Spec, dataset, numbered_record};
+use crate::shell::{Shell, Source};
 
 /// A publication whose versions follow each other.
 #[derive(Debug)]
@@ -228,4 +233,85 @@ pub fn tree_of(params: &Params, records: &Records) -> (TreeInfo, Vec<Child>) {
     let (last, tree) = builder.finish().expect("a tree within bounds");
     frames.extend(last);
     (tree.info, frames.into_iter().map(|frame| frame.child).collect())
+}
+
+/// Three collections, one of them with a dictionary.
+pub fn specs() -> Vec<Spec> {
+    vec![
+        Spec::numbered("config", 0, 12, 1),
+        Spec { dictionary: true, ..Spec::numbered("headers", 2, 1800, 2) },
+        Spec::numbered("tokens", 1, 200, 3),
+    ]
+}
+
+/// A client of what a history serves, on a store.
+pub fn follower(history: &History, store: BTreeMap<StoreKey, Vec<u8>>) -> Shell {
+    let source = Source::honest(&history.publication);
+    Shell::on_store(&history.publication, vec![source], store)
+}
+
+/// A client that synced from nothing.
+pub fn synced(history: &History) -> Shell {
+    let mut shell = follower(history, BTreeMap::new());
+    shell.sync().expect("a sync");
+    shell
+}
+
+/// The same client, when something new is served.
+pub fn again(history: &History, shell: Shell) -> Shell {
+    follower(history, shell.close())
+}
+
+/// Every record of every collection is the one that is expected.
+pub fn check_all(shell: &mut Shell, specs: &[Spec]) {
+    for spec in specs {
+        let expected: Vec<_> = spec.records.clone().into_iter().collect();
+        assert_eq!(shell.range(spec.name), expected, "collection {}", spec.name);
+    }
+}
+
+/// The roads that collections came by.
+pub fn roads(shell: &Shell) -> Vec<(String, Road)> {
+    let road = |event: &Event| match event {
+        Event::Road { collection, road } => Some((collection.clone(), *road)),
+        _ => None,
+    };
+    shell.events.iter().filter_map(road).collect()
+}
+
+/// What was told to have changed.
+pub fn changed(shell: &Shell) -> Vec<Changes> {
+    let changes = |event: &Event| match event {
+        Event::Changed(changes) => Some(changes.clone()),
+        _ => None,
+    };
+    shell.events.iter().filter_map(changes).collect()
+}
+
+/// The key of a number.
+pub fn key(i: u64) -> Vec<u8> {
+    numbered_record(i, 0).0
+}
+
+/// An update, a deletion and an insertion in `headers`.
+pub fn edited(specs: &[Spec], round: u64) -> Vec<Spec> {
+    let mut specs = specs.to_vec();
+    let records = &mut specs[1].records;
+    records.insert(key(1500 + round), format!("changed in {round}").into_bytes());
+    records.remove(&key(40 * round + 7));
+    records.insert(format!("key/{:08}x", 2000 + round).into_bytes(), b"new".to_vec());
+    specs
+}
+
+/// Gives idle time until none is used.
+pub fn rest(shell: &mut Shell) {
+    for _ in 0..400 {
+        let before = shell.loaded.len() + usize::try_from(shell.transactions).unwrap();
+        shell.feed(Input::Idle);
+        shell.settle();
+        if shell.loaded.len() + usize::try_from(shell.transactions).unwrap() == before {
+            return;
+        }
+    }
+    panic!("idle time is used without end");
 }

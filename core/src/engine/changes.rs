@@ -4,8 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::format::layer::Change;
-use crate::format::manifest::{Delta, Manifest};
+use crate::format::manifest::{Collection, Delta, Manifest};
 use crate::types::Version;
+
+use super::Engine;
+use super::io::Event;
+use super::snapshot::Snapshot;
 
 /// Keys that are told; beyond that only that there are more.
 const MAX_KEYS: usize = 10_000;
@@ -70,5 +74,40 @@ impl Changes {
         self.collection = collection.map(|c| c.name.as_str().into()).unwrap_or_default();
         (self.from, self.to) = (delta.from_version, manifest.version);
         self.complete = !self.over;
+    }
+}
+
+impl Engine {
+    /// Tells what a version changes, once it serves reads.
+    pub(super) fn commit_changes(&mut self, before: Option<&Snapshot>, known: Vec<Changes>) {
+        let Some(before) = before else { return };
+        let Some(now) = &self.committed else { return };
+        let (from, to) = (before.manifest.version, now.manifest.version);
+        let mut all = Vec::new();
+        for collection in &now.manifest.collections {
+            let name = collection.name.as_str();
+            let same = |(_, was): (usize, &Collection)| was.tree.root == collection.tree.root;
+            if before.collection(name).is_some_and(same) {
+                continue;
+            }
+            let known = known.iter().find(|changes| changes.collection == name).cloned();
+            let known = known.map(|changes| changes.between(from, to));
+            all.push(known.unwrap_or_else(|| Changes::unknown(name, from, to)));
+        }
+        self.tell_changes(all);
+    }
+
+    /// The same for a version that takes another one's place without a delta.
+    pub(super) fn unknown_changes(&mut self, before: &Snapshot) {
+        let Some(now) = &self.committed else { return };
+        let (from, to) = (before.manifest.version, now.manifest.version);
+        let names = now.manifest.collections.iter().map(|collection| collection.name.as_str());
+        self.changes = names.map(|name| Changes::unknown(name, from, to)).collect();
+    }
+
+    pub(super) fn tell_changes(&mut self, changes: Vec<Changes>) {
+        for change in changes {
+            self.event(Event::Changed(change));
+        }
     }
 }

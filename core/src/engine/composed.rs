@@ -2,8 +2,8 @@
 //!
 //! A publisher can sign a root, and an overlay that leads elsewhere: each page then has its signed
 //! name, and a sync is content. Once all bundles of a collection were audited, its frames under
-//! layers are put together one after the other, in idle time. How far it came is kept by the name of
-//! the layer on top.
+//! layers are put together one after the other, in idle time. How far it came is kept by the name
+//! of the layer on top.
 
 use crate::tree::view::Spot;
 use crate::types::WireName;

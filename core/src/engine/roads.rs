@@ -10,12 +10,15 @@ use alloc::vec::Vec;
 
 use crate::format::manifest::{Collection, Manifest};
 use crate::limits::MAX_HELD_LAYERS;
+use crate::plan::queue::Class;
 use crate::trust::accept::Accepted;
-use crate::types::{ObjectKind, WireName};
+use crate::types::{ObjectKind, ObjectRef, WireName};
 
 use super::Engine;
+use super::blob::{BlobSpec, Poll, Wish};
+use super::frames::{Part, Which};
 use super::head::HeadTask;
-use super::io::{Event, Failure, Phase, Road};
+use super::io::{Event, Failure, Phase, Road, StoreKey};
 use super::snapshot::{Shelf, Snapshot};
 
 /// Entries over a base of up to so many bytes are never too many.
@@ -118,6 +121,69 @@ impl Engine {
         let (_, shelf) = self.committed.as_ref()?.held(collection)?;
         let same = shelf.base == collection.base;
         same.then(|| shelf.directory().as_ref().clone())
+    }
+
+    /// Brings the overlay of a base into the view and into the store; whether any of it is missing.
+    pub(super) fn want_layers(&mut self, at: usize, class: Class) -> Result<bool, Failure> {
+        let Some(shelf) = self.target.as_ref().and_then(|target| target.shelves.get(at)) else {
+            return Ok(false);
+        };
+        let network = !shelf.own;
+        let wish = Wish { class, network, reader: None };
+        let layers: Vec<ObjectRef> = shelf.view.layers().iter().map(|layer| layer.object).collect();
+        let mut missing = false;
+        for (number, object) in layers.into_iter().enumerate() {
+            let part = Part { which: Which::Target, at };
+            let held = |engine: &Self| {
+                let layer = engine.shelf(part).ok()?.view.layers().get(number)?;
+                layer.directory.clone()
+            };
+            let kind = ObjectKind::Layer;
+            if held(self).is_none() || !self.is_kept(kind, &object) {
+                match self.want(&BlobSpec::Object { kind, object }, wish) {
+                    Poll::Ready(bytes) => {
+                        self.store.put(StoreKey::Object(kind, object.name), bytes.clone());
+                        let target = self.target.as_mut();
+                        let added = target.map_or(Ok(()), |t| t.add_layer(at, number, &bytes));
+                        self.drop_blob(&object.name);
+                        if let Err(error) = added {
+                            self.layer_belied(part, kind, object.name);
+                            return Err(Failure::Error(error));
+                        }
+                    }
+                    Poll::Pending => missing = true,
+                    Poll::NotHere => return Ok(self.leave_road()),
+                    Poll::Failed(failure) => return Err(failure),
+                }
+            }
+            let Some(directory) = held(self) else { continue };
+            let needed: Vec<ObjectRef> = match self.shelf(part) {
+                Ok(shelf) => shelf.pages_needed(&directory).map(|page| page.object).collect(),
+                Err(_) => Vec::new(),
+            };
+            for object in needed {
+                let kind = ObjectKind::LayerPage;
+                if self.is_kept(kind, &object) {
+                    continue;
+                }
+                match self.want(&BlobSpec::Object { kind, object }, wish) {
+                    Poll::Ready(bytes) => {
+                        self.store.put(StoreKey::Object(kind, object.name), bytes);
+                        self.drop_blob(&object.name);
+                    }
+                    Poll::Pending => missing = true,
+                    Poll::NotHere => return Ok(self.leave_road()),
+                    Poll::Failed(failure) => return Err(failure),
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Layers of the client's own are lost: the base's road needs none. Something is missing then.
+    fn leave_road(&mut self) -> bool {
+        self.take_base();
+        true
     }
 
     /// The version under way is to come by its bases alone: it is adopted again.

@@ -109,7 +109,7 @@ impl Shelf {
         let ends = layer.pages.iter().skip(1).map(|next| Some(next.start.as_slice()));
         layer.pages.iter().zip(ends.chain([None])).enumerate().filter_map(
             move |(at, (page, end))| {
-                // A page may hold no key before its first; the first one is met from the left as well.
+                // No page holds a key before the first of the first page.
                 let start = if at == 0 { &[][..] } else { page.start.as_slice() };
                 meets(&needed, start, end).then_some(page)
             },

@@ -8,20 +8,16 @@ use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::format::manifest::Collection;
 use crate::map::{Map, Set};
 use crate::plan::queue::Class;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 
 use super::blob::{BlobSpec, Poll, Wish};
-use super::changes::Changes;
-use super::frames::{Part, Which};
 use super::head::HeadTask;
 use super::io::{
     BundleState, Event, Failure, Output, Phase, Progress, StoreFailure, StoreKey, SyncReport,
 };
 use super::net::{BundleJob, Job, What};
-use super::snapshot::Snapshot;
 use super::store::InFlight;
 use super::{Engine, Pending};
 
@@ -282,7 +278,7 @@ impl Engine {
     }
 
     /// Whether an object is in the store, or on its way there.
-    fn is_kept(&self, kind: ObjectKind, object: &ObjectRef) -> bool {
+    pub(super) fn is_kept(&self, kind: ObjectKind, object: &ObjectRef) -> bool {
         let key = StoreKey::Object(kind, object.name);
         self.store.has(&key) || self.store.unstored(&key).is_some()
     }
@@ -331,69 +327,6 @@ impl Engine {
                 Ok(true)
             }
         }
-    }
-
-    /// Brings the overlay of a base into the view and into the store; whether any of it is missing.
-    fn want_layers(&mut self, at: usize, class: Class) -> Result<bool, Failure> {
-        let Some(shelf) = self.target.as_ref().and_then(|target| target.shelves.get(at)) else {
-            return Ok(false);
-        };
-        let network = !shelf.own;
-        let wish = Wish { class, network, reader: None };
-        let layers: Vec<ObjectRef> = shelf.view.layers().iter().map(|layer| layer.object).collect();
-        let mut missing = false;
-        for (number, object) in layers.into_iter().enumerate() {
-            let part = Part { which: Which::Target, at };
-            let held = |engine: &Self| {
-                let layer = engine.shelf(part).ok()?.view.layers().get(number)?;
-                layer.directory.clone()
-            };
-            let kind = ObjectKind::Layer;
-            if held(self).is_none() || !self.is_kept(kind, &object) {
-                match self.want(&BlobSpec::Object { kind, object }, wish) {
-                    Poll::Ready(bytes) => {
-                        self.store.put(StoreKey::Object(kind, object.name), bytes.clone());
-                        let target = self.target.as_mut();
-                        let added = target.map_or(Ok(()), |t| t.add_layer(at, number, &bytes));
-                        self.drop_blob(&object.name);
-                        if let Err(error) = added {
-                            self.layer_belied(part, kind, object.name);
-                            return Err(Failure::Error(error));
-                        }
-                    }
-                    Poll::Pending => missing = true,
-                    Poll::NotHere => return Ok(self.leave_road()),
-                    Poll::Failed(failure) => return Err(failure),
-                }
-            }
-            let Some(directory) = held(self) else { continue };
-            let needed: Vec<ObjectRef> = match self.shelf(part) {
-                Ok(shelf) => shelf.pages_needed(&directory).map(|page| page.object).collect(),
-                Err(_) => Vec::new(),
-            };
-            for object in needed {
-                let kind = ObjectKind::LayerPage;
-                if self.is_kept(kind, &object) {
-                    continue;
-                }
-                match self.want(&BlobSpec::Object { kind, object }, wish) {
-                    Poll::Ready(bytes) => {
-                        self.store.put(StoreKey::Object(kind, object.name), bytes);
-                        self.drop_blob(&object.name);
-                    }
-                    Poll::Pending => missing = true,
-                    Poll::NotHere => return Ok(self.leave_road()),
-                    Poll::Failed(failure) => return Err(failure),
-                }
-            }
-        }
-        Ok(missing)
-    }
-
-    /// Layers of the client's own are lost: the base's road needs none. Something is missing then.
-    fn leave_road(&mut self) -> bool {
-        self.take_base();
-        true
     }
 
     /// Queues the missing bundles of a collection from number `next` on.
@@ -534,39 +467,6 @@ impl Engine {
             self.readopt(&committed);
         }
         lost
-    }
-
-    /// Tells what a version changes, once it serves reads.
-    fn commit_changes(&mut self, before: Option<&Snapshot>, known: Vec<Changes>) {
-        let Some(before) = before else { return };
-        let Some(now) = &self.committed else { return };
-        let (from, to) = (before.manifest.version, now.manifest.version);
-        let mut all = Vec::new();
-        for collection in &now.manifest.collections {
-            let name = collection.name.as_str();
-            let same = |(_, was): (usize, &Collection)| was.tree.root == collection.tree.root;
-            if before.collection(name).is_some_and(same) {
-                continue;
-            }
-            let known = known.iter().find(|changes| changes.collection == name).cloned();
-            let known = known.map(|changes| changes.between(from, to));
-            all.push(known.unwrap_or_else(|| Changes::unknown(name, from, to)));
-        }
-        self.tell_changes(all);
-    }
-
-    /// The same for a version that takes another one's place without a delta.
-    pub(super) fn unknown_changes(&mut self, before: &Snapshot) {
-        let Some(now) = &self.committed else { return };
-        let (from, to) = (before.manifest.version, now.manifest.version);
-        let names = now.manifest.collections.iter().map(|collection| collection.name.as_str());
-        self.changes = names.map(|name| Changes::unknown(name, from, to)).collect();
-    }
-
-    pub(super) fn tell_changes(&mut self, changes: Vec<Changes>) {
-        for change in changes {
-            self.event(Event::Changed(change));
-        }
     }
 
     /// Ends the sync for everyone who asked for it.

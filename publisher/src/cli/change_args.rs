@@ -19,8 +19,8 @@ One JSON object on each line:
   {\"op\": \"put\", \"record\": {\"chain\": 1, \"address\": \"0xabc\", \"symbol\": \"ABC\"}}
   {\"op\": \"patch\", \"key\": \"1/0xabc\", \"value\": {\"symbol\": \"ABD\", \"old\": null}}
   {\"op\": \"delete\", \"key\": \"1/0xabc\"}
-with \"collection\" where there are several. A record goes through the collection's 'key' and 'value';
-a patch is a JSON merge patch (RFC 7396). Of one key the last operation counts.
+with \"collection\" where there are several. A record goes through the collection's 'key' and
+'value'; a patch is a JSON merge patch (RFC 7396). Of one key the last operation counts.
 
 The outcome is the version that a build of all records would be. The inputs stay as they are: the
 next `packice build` reads them alone.")]
@@ -60,10 +60,10 @@ Examples:
   packice rollback --to 41
   packice rollback --to 41 --prepare release.json
 
-What version 41 held comes back as the version after what the edge serves, with the old roots. A client
-that follows fetches a delta as small as the change; one that kept version 41 goes back in one step.
-It needs the records of version 41: a build that is here, or one the edge still has. Where neither is,
-`packice withdraw --to 41` brings the old manifest back, and clients fetch what differs.")]
+What version 41 held comes back as the version after what the edge serves, with the old roots. A
+client that follows fetches a delta as small as the change; one that kept version 41 goes back in one step.
+It needs the records of version 41: a build that is here, or one the edge still has. Where neither
+is, `packice withdraw --to 41` brings the old manifest back, and clients fetch what differs.")]
 pub struct RollbackArgs {
     /// The version whose content comes back
     #[arg(long, value_name = "VERSION")]
@@ -82,8 +82,8 @@ pub struct RollbackArgs {
 Examples:
   packice prune                    keeps what the next builds make deltas from
   packice prune --keep 3 --dry-run
-What goes costs the deltas from those versions, unless --after-edge fetches them again. The edge keeps
-what it has: that is `packice gc`.")]
+What goes costs the deltas from those versions, unless --after-edge fetches them again. The edge
+keeps what it has: that is `packice gc`.")]
 pub struct PruneArgs {
     /// Keep so many of the newest builds [default: the depth of [deltas], and one]
     #[arg(long, value_name = "N")]
@@ -100,8 +100,8 @@ Examples:
   packice event revocation --data '{\"keys\": [\"1/0xabc\"]}'
   packice event schema --data '{\"collection\": \"tokens\", \"version\": 3}'
   packice event parameters --data @limits.json
-It needs a collection with `events = true`, whose input the event is appended to; it comes with the next
-build, and from then on never changes.")]
+It needs a collection with `events = true`, whose input the event is appended to; it comes with the
+next build, and from then on never changes.")]
 pub struct EventArgs {
     /// What happened: schema, revocation, parameters, or a name of your own
     pub kind: String,

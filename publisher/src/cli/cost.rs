@@ -33,22 +33,22 @@ pub(super) fn run(cli: &Cli, args: &CostArgs, ui: Ui) -> Result<()> {
             cost::terabytes(args.terabytes, sync, serving, &LIST),
         ),
         (
-            format!("{} cold syncs of {}", show_count(args.clients), show_size(sync.bytes as u64)),
+            format!("{} cold syncs of {}", show_count(args.clients), show_size(whole(sync.bytes))),
             cost::clients(args.clients as f64, sync, serving, &LIST),
         ),
         (String::from("a month of publishing"), cost::publishing(month, &LIST)),
     ];
     let mut text = format!(
         "a cold sync takes {} requests for {} ({from})\n",
-        show_count(sync.requests as u64),
-        show_size(sync.bytes as u64),
+        show_count(whole(sync.requests)),
+        show_size(whole(sync.bytes)),
     );
     for (title, bill) in &bills {
         text.push_str(&format!("\n{title}: ${:.2}\n", bill.total()));
         for line in &bill.lines {
             text.push_str(&format!(
                 "  {:>16} {:<34} ${:.4}\n",
-                show_count(line.count as u64),
+                show_count(whole(line.count)),
                 line.what,
                 line.usd
             ));
@@ -67,7 +67,14 @@ pub(super) fn run(cli: &Cli, args: &CostArgs, ui: Ui) -> Result<()> {
 }
 
 fn bill_json(of: f64, bill: &Bill) -> Value {
-    let line = |line: &cost::Line| json!({ "what": line.what, "count": line.count, "price": line.price, "usd": line.usd });
+    let line = |line: &cost::Line| {
+        json!({
+            "what": line.what,
+            "count": line.count,
+            "price": line.price,
+            "usd": line.usd,
+        })
+    };
     let lines: Vec<Value> = bill.lines.iter().map(line).collect();
     json!({ "of": of, "usd": bill.total(), "lines": lines })
 }
@@ -83,4 +90,14 @@ fn measure(cli: &Cli, args: &CostArgs, ui: Ui) -> Result<Sync> {
     watch.finish();
     let report = report?;
     Ok(Sync { requests: report.requests as f64, bytes: report.bytes_fetched as f64 })
+}
+
+/// A count for people.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is counted here is positive and far below 2^53"
+)]
+fn whole(count: f64) -> u64 {
+    count as u64
 }

@@ -59,7 +59,8 @@ pub(super) fn release(
         false => format!("{} stands at version {} already", outcome.channel, outcome.version),
         true => format!(
             "uploaded {} of {} objects ({})\nrestored and compared {} records and went {} delta \
-             paths before signing\n{} now stands at version {} (log of {} releases, bootstrap of {}) after {}{}",
+             paths before signing\n{} now stands at version {} (log of {} releases, bootstrap of \
+             {}) after {}{}",
             show_count(uploaded.sent),
             show_count(uploaded.objects),
             show_size(uploaded.sent_bytes),

@@ -1,5 +1,5 @@
-//! Follows an edge with many clients, for `cargo xtask bench push`: how long after a publisher began
-//! to move the pointer each of them stood at the new version, and what it asked for.
+//! Follows an edge with many clients, for `cargo xtask bench push`: how long after a publisher
+//! began to move the pointer each of them stood at the new version, and what it asked for.
 //!
 //! Arguments: the edge's URL, the dataset, the trust root's file, how many clients. It listens on a
 //! port of its own that publishers go through, so that it sees when a move begins. It prints one
@@ -95,9 +95,9 @@ fn report(seen: &[Seen], moved: Option<Instant>) -> Value {
         "roots": roots,
         "requests": seen.iter().map(|seen| seen.requests).sum::<u64>(),
         "faults": seen.iter().map(|seen| seen.faults).sum::<usize>(),
-        "p50_ms": at(50).map(|ms| ms as u64),
-        "p99_ms": at(99).map(|ms| ms as u64),
-        "max_ms": ms.last().map(|ms| *ms as u64),
+        "p50_ms": at(50).map(whole),
+        "p99_ms": at(99).map(whole),
+        "max_ms": ms.last().copied().map(whole),
     })
 }
 
@@ -190,4 +190,8 @@ fn pass(mut from: TcpStream, mut to: TcpStream, see: &dyn Fn(&[u8])) {
     }
     // Whichever side ends, the other one is told.
     let _ = to.shutdown(std::net::Shutdown::Write);
+}
+
+fn whole(ms: u128) -> u64 {
+    u64::try_from(ms).unwrap_or(u64::MAX)
 }

@@ -231,8 +231,8 @@ fn manifest_vectors(log: &Releases) -> Format {
             vector("first", "version 1: config, empty, and tokens with a dictionary", 0),
             vector(
                 "older-base",
-                "version 2 after version 1: its bases are of version 1; over that of tokens lies the \
-                 frozen layer, and the frozen segment is the delta from version 1",
+                "version 2 after version 1: its bases are of version 1; over that of tokens lies \
+                 the frozen layer, and the frozen segment is the delta from version 1",
                 1,
             ),
         ],

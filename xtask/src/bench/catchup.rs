@@ -1,6 +1,6 @@
-//! `cargo xtask bench catchup`: what a client pays that is 1 to 32 versions behind, beside the delta
-//! that leads there at once, and what all deltas weigh beside the full set; on the synthetic set and
-//! on the histories of real ones. The figures stand with those of `bench update`.
+//! `cargo xtask bench catchup`: what a client pays that is 1 to 32 versions behind, beside the
+//! delta that leads there at once, and what all deltas weigh beside the full set; on the synthetic
+//! set and on the histories of real ones. The figures stand with those of `bench update`.
 
 use std::path::{Path, PathBuf};
 
