@@ -2,8 +2,8 @@
 //!
 //! A partial replica holds the bundles that its ranges meet, and what of an overlay lies over them;
 //! it comes by the base's road, since a delta is predicted from all records. What is held is
-//! checked up to the signed root as ever. Outside of the ranges reads are lazy, where the collection allows
-//! that, or say that nothing is known.
+//! checked up to the signed root as ever. Outside of the ranges reads are lazy, where the
+//! collection allows that, or say that nothing is known.
 
 use alloc::rc::Rc;
 use alloc::string::String;

@@ -75,7 +75,7 @@ impl Releases {
     }
 }
 
-/// A mark under way: read what [`Self::next`] asks for, until it asks for nothing.
+/// A mark under way: read what [`Self::next_read`] asks for, until it asks for nothing.
 #[derive(Clone, Debug)]
 pub struct Mark {
     releases: Releases,

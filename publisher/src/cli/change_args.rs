@@ -61,8 +61,8 @@ Examples:
   packice rollback --to 41 --prepare release.json
 
 What version 41 held comes back as the version after what the edge serves, with the old roots. A
-client that follows fetches a delta as small as the change; one that kept version 41 goes back in one step.
-It needs the records of version 41: a build that is here, or one the edge still has. Where neither
+client that follows fetches a delta as small as the change; one that kept version 41 goes back in
+one step. It needs the records of version 41: a build that is here, or one the edge still has. Where neither
 is, `packice withdraw --to 41` brings the old manifest back, and clients fetch what differs.")]
 pub struct RollbackArgs {
     /// The version whose content comes back
@@ -85,7 +85,7 @@ Examples:
 What goes costs the deltas from those versions, unless --after-edge fetches them again. The edge
 keeps what it has: that is `packice gc`.")]
 pub struct PruneArgs {
-    /// Keep so many of the newest builds [default: the depth of [deltas], and one]
+    /// Keep so many of the newest builds; left out, the depth of the deltas, and one
     #[arg(long, value_name = "N")]
     pub keep: Option<usize>,
     /// Only say what would go
