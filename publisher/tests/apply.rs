@@ -25,7 +25,8 @@ const QUIET: Ui = Ui { json: false, quiet: true };
 fn config(dir: &Path) -> Config {
     let text = "dataset = \"set\"\n[deltas]\nbase_percent = 200\n\
                 [[collection]]\nname = \"things\"\ninput = \"things.jsonl\"\n\
-                key = \"{k}\"\ndictionary = \"none\"\nleaf_target = \"1 KiB\"\nframe_target = \"4 KiB\"\n";
+                key = \"{k}\"\ndictionary = \"none\"\n\
+                leaf_target = \"1 KiB\"\nframe_target = \"4 KiB\"\n";
     Config::parse(text, dir).expect("a configuration")
 }
 
