@@ -63,7 +63,8 @@ Examples:
 What version 41 held comes back as the version after what the edge serves, with the old roots. A
 client that follows fetches a delta as small as the change; one that kept version 41 goes back in
 one step. It needs the records of version 41: a build that is here, or one the edge still has.
-Where neither is, `packice withdraw --to 41` brings the old manifest back, and clients fetch what differs.")]
+Where neither is, `packice withdraw --to 41` brings the old manifest back, and clients fetch what
+differs.")]
 pub struct RollbackArgs {
     /// The version whose content comes back
     #[arg(long, value_name = "VERSION")]
