@@ -59,8 +59,8 @@ test('names are those of wrangler.toml and of the code', async () => {
   assert.ok(page.includes(bucket));
   const lines = await commands();
   assert.ok(lines.includes(`npx wrangler r2 bucket create ${said('bucket_name')}`));
-  const [secret] = /PUBLISH_\w+/.exec(await read('edge-worker/src/shell/serve.rs'));
-  assert.ok(lines.includes(`npx wrangler secret put ${secret}`));
+  const [keys] = /PUBLISH_\w+/.exec(await read('edge-worker/src/auth.rs'));
+  assert.ok(page.includes(`\`${keys}\``) && wrangler.includes(`${keys} = `), keys);
   const sources = await readdir(join(ROOT, 'publisher/src'), { recursive: true });
   const files = sources.filter((name) => name.endsWith('.rs'));
   const code = (await Promise.all(files.map((name) => read(`publisher/src/${name}`)))).join('');
