@@ -120,8 +120,9 @@ async function exchange(state, request, response) {
   if (rule?.action === 'stall') return; // never answered, until someone gives up
   if (rule?.action === 'reset') return request.socket.destroy();
 
-  // An upload is signed for the host that its publisher asked.
-  const host = request.method === 'PUT' ? request.headers.host : state.host;
+  // What a publisher asks is signed for the host that it asked.
+  const signed = request.method === 'PUT' || request.method === 'POST';
+  const host = signed ? request.headers.host : state.host;
   const headers = { ...endToEnd(request.headers), host };
   const got = await forward(state, { method: request.method, path, headers, body: sent });
   entry.status = got.status;
