@@ -22,7 +22,7 @@ const COLLECTION = ['--collection', 'items', '--key', '{k}', '--value', 'v', '--
 /** About 2 MB on the wire: a few bundles. */
 const LARGE = records(4500, 1000);
 const SMALL = records(300, 60);
-const OBJECTS = /^(bundle|layout|dictionary|manifest)$/;
+const OBJECTS = /^(bundle|layout|dictionary|manifest|delta|layer|layer-page)$/;
 const VISIBLE = /^(bootstrap|log)$/;
 
 let edge;
@@ -220,8 +220,8 @@ test('from an empty directory to verified reads, and to a second version', async
   assert.deepEqual([second.moved, second.version, second.log_size], [true, 2, 2]);
   const delta = gate.take(OBJECTS).map(({ path }) => path.split('/')[3]);
   assert.equal(delta.length, second.objects_sent);
-  // One record lies in one bundle, one page names it, and the directory and manifest above.
-  assert.deepEqual(delta.sort(), ['bundle', 'layout', 'layout', 'manifest']);
+  // One record lies in one delta, and in the overlay over the base: a page and its directory.
+  assert.deepEqual(delta.sort(), ['delta', 'layer', 'layer-page', 'manifest']);
   assert.equal((await json(dir, ['sync'])).version, 2);
   assert.equal((await packice(dir, ['get', 'items', key])).stdout, 'edited\n');
   assert.equal((await json(dir, ['verify'])).records, LARGE.length);
@@ -289,13 +289,13 @@ test('nothing is signed for an edge that serves or stores other bytes', async (t
   // What the edge's own store holds under the name is not what the name says.
   await desk.write(SMALL.with(8, ['key/0000008', 'edited']));
   await desk.json('build');
-  const folder = join(desk.dir, '.packice/builds/3/bundle');
+  const folder = join(desk.dir, '.packice/builds/3/layer-page');
   const [name] = await readdir(folder);
   const wrong = await readFile(join(folder, name));
   wrong[wrong.length >> 1] ^= 1;
   const bucket = await edge.miniflare.getR2Bucket('OBJECTS');
-  await bucket.put(`${desk.dataset}/bundle/${name}`, wrong);
-  await refused('bundle');
+  await bucket.put(`${desk.dataset}/layer-page/${name}`, wrong);
+  await refused('layer-page');
   // Other content has other names: one damaged object stands in nobody's way.
   await desk.publish(SMALL.with(8, ['key/0000008', 'edited again']));
   assert.equal((await desk.json('verify', '--clean')).version, 3);
