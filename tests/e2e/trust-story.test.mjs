@@ -140,7 +140,7 @@ const checkpoint = async () => (await now('checkpoint')).bytes.toString();
 /** Asks the edge to move the pointer, with the publish key. */
 async function move(bytes, etag) {
   const path = `/v1/${DATASET}/bootstrap/stable`;
-  const given = { method: 'PUT', authority: edge.host, path, body: bytes };
+  const given = { method: 'PUT', authority: `${edge.host}:${edge.port}`, path, body: bytes };
   const headers = SIGNER.headers({ ...given, headers: { 'if-match': etag } });
   const response = await fetch(`${edge.url}${path}`, { method: 'PUT', headers, body: bytes });
   const { status } = response;

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use packice_core::hash::wire_name;
 use packice_core::types::{ObjectKind, ObjectRef, WireName};
@@ -93,10 +94,15 @@ impl ObjectDir {
     }
 }
 
+/// Tells the temporary names of one process apart.
+static TURN: AtomicU64 = AtomicU64::new(0);
+
 /// Writes a file under a temporary name and renames it into place.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".tmp-{}", std::process::id()));
+    // Two threads may write one object: two deltas can be the same bytes.
+    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".tmp-{}-{turn}", std::process::id()));
     let temporary = path.with_file_name(name);
     let mut file = File::create(&temporary).map_err(on_file("create", &temporary))?;
     file.write_all(bytes).map_err(on_file("write", &temporary))?;
