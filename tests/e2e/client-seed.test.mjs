@@ -144,7 +144,7 @@ describe('a seed in Chromium', { concurrency: false }, () => {
     const text = seed.toString('latin1');
     const named = proxy.log.map(({ path }) => path.split('/seeded/')[1])
       .filter((path) => !/^(checkpoint|bootstrap)/.test(path));
-    // A delta or an overlay, which the bootstrap may hold, over the bundles that came with the seed.
+    // A delta or an overlay, which the bootstrap may hold, over the seed's bundles.
     assert.ok(!named.some((path) => path.startsWith('bundle/')), named.join());
     for (const path of named) assert.ok(!text.includes(path), `${path} stands in the seed`);
   });
