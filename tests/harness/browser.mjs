@@ -18,6 +18,9 @@ export const FLAGS = [
   '--disable-sync',
 ];
 
+/** Milliseconds that a busy machine may take to show a page. */
+const PATIENCE = 120_000;
+
 /** `PACKICE_CHROMIUM`, or the first Chromium on PATH. */
 export function chromiumPath() {
   if (process.env.PACKICE_CHROMIUM) return process.env.PACKICE_CHROMIUM;
@@ -55,6 +58,7 @@ export async function startBrowser({ profile, preferences, args = [], options = 
     /** A page whose console errors and uncaught errors are collected in `errors`. */
     async page() {
       const page = await context.newPage();
+      page.setDefaultTimeout(PATIENCE);
       const errors = [];
       page.on('pageerror', (error) => errors.push(String(error)));
       page.on('console', (message) => {

@@ -21,23 +21,29 @@ async function withDatabase(name, use) {
   }
 }
 
-/** Every stored object by its key, its parts put together again. */
-export function objects(name) {
+/** The rows of a store by their keys, their parts put together again. */
+function whole(name, from) {
   return withDatabase(name, async (database) => {
     const found = new Map();
     if (!database) return found;
-    const store = database.transaction('objects').objectStore('objects');
+    const store = database.transaction(from).objectStore(from);
     const [keys, values] = await Promise.all([done(store.getAllKeys()), done(store.getAll())]);
     keys.forEach((row, i) => {
       const key = row.split('#')[0];
+      const part = new Uint8Array(values[i]);
       const before = found.get(key) ?? new Uint8Array();
-      const bytes = new Uint8Array(before.length + values[i].length);
+      const bytes = new Uint8Array(before.length + part.length);
       bytes.set(before);
-      bytes.set(values[i], before.length);
+      bytes.set(part, before.length);
       found.set(key, bytes);
     });
     return found;
   });
+}
+
+/** Every stored object by its key. */
+export function objects(name) {
+  return whole(name, 'objects');
 }
 
 /** The keys of stored objects, without their parts. */
@@ -70,15 +76,10 @@ export function damage(name, key) {
   });
 }
 
-/** Every row as the client's engine knows it, `state` among them, by its key. */
+/** Every row as the client's engine knows it, the state and the audit's note among them. */
 export async function rows(name) {
   const found = await objects(name);
-  const state = await withDatabase(name, async (database) => {
-    if (!database) return [];
-    return done(database.transaction('state').objectStore('state').getAll());
-  });
-  const parts = state.map((part) => new Uint8Array(part));
-  if (parts.length > 0) found.set('state', await concatenated(parts));
+  for (const [key, bytes] of await whole(name, 'state')) found.set(key, bytes);
   return found;
 }
 
@@ -87,7 +88,7 @@ export function putRows(name, changed) {
   return withDatabase(name, async (database) => {
     const transaction = database.transaction(['objects', 'state'], 'readwrite');
     for (const [key, bytes] of changed) {
-      const store = transaction.objectStore(key === 'state' ? 'state' : 'objects');
+      const store = transaction.objectStore(/^(state|audit)$/.test(key) ? 'state' : 'objects');
       // With the parts of a row that is kept in several.
       store.delete(IDBKeyRange.bound(key, `${key}#9`));
       if (bytes) store.put(bytes, key);
@@ -97,8 +98,4 @@ export function putRows(name, changed) {
       transaction.onabort = () => fail(transaction.error);
     });
   });
-}
-
-async function concatenated(parts) {
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }

@@ -194,10 +194,11 @@ export function serve(send: Send): (request: Request) => void {
     pin: () => opened().pin(),
     unpin: (_id, version) => client?.unpin(version),
     rollBack: (_id, version) => opened().rollBack(version),
-    close() {
-      client?.close();
+    async close() {
+      const closing = client;
       client = undefined;
       ahead = [];
+      await closing?.close();
     },
   };
 

@@ -57,6 +57,6 @@ export class Client {
   sync(id: number): Promise<SyncReport>;
   /** Takes a call back; one that has ended already is nothing. */
   cancel(id: number): void;
-  close(): void;
+  close(): Promise<void>;
   free(): void;
 }

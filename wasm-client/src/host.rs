@@ -196,12 +196,18 @@ impl Host {
         }
     }
 
-    /// Stops everything; calls that wait are rejected.
-    pub(crate) fn close(&self) {
+    /// Stops everything, and ends when what was verified until then is stored; calls that wait are
+    /// rejected.
+    pub(crate) async fn close(self: Rc<Self>) {
         self.closed.set(true);
         self.abandon();
-        self.store.close();
         self.calls.fail_all(&closed());
+        let last = self.engine.borrow_mut().last_rows();
+        if !last.puts.is_empty() {
+            // A store that fails has nobody left to tell: the rows will be fetched again.
+            let _ = self.store.write(&last, None).await;
+        }
+        self.store.close();
     }
 
     fn command(self: &Rc<Self>, command: Command) {

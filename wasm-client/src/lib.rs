@@ -37,6 +37,7 @@ use packice_core::engine::io::{Command, RangeQuery, ReadId};
 use packice_core::trust::proof::verify_full;
 use packice_core::types::{Identity, Version};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
 
 use crate::host::Host;
 use crate::idb::Idb;
@@ -140,9 +141,13 @@ impl Client {
         self.host.cancel(u64::from(id));
     }
 
-    /// Stops everything.
-    pub fn close(&self) {
-        self.host.close();
+    /// Stops everything, and keeps what is verified.
+    pub fn close(&self) -> Promise {
+        let host = Rc::clone(&self.host);
+        future_to_promise(async move {
+            host.close().await;
+            Ok(JsValue::UNDEFINED)
+        })
     }
 }
 

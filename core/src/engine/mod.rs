@@ -90,7 +90,7 @@ use self::work::{WorkItem, WorkQueue};
 
 pub use self::follow::Follow;
 pub use self::io::{Command, Event, Input, Output};
-use self::io::{Phase, ReadId, RequestId, StoreKey, WaitReason};
+use self::io::{Phase, ReadId, RequestId, StoreBatch, StoreKey, WaitReason};
 pub use self::state::{ShelfRecord, StateRecord, VersionRecord};
 
 /// Plain bytes of decoded frames that are kept.
@@ -359,6 +359,12 @@ impl Engine {
         if self.do_work(budget_bytes, now) {
             self.pump(now);
         }
+    }
+
+    /// The last transaction of a client that closes: what is verified and waits for one, so that
+    /// the next client need not fetch it again. The engine is not used after it.
+    pub fn last_rows(&mut self) -> StoreBatch {
+        self.store.waiting_rows()
     }
 
     /// The next output; [`Output::Work`] and [`Output::Wait`] end the draining.

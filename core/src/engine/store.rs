@@ -172,6 +172,14 @@ impl StoreDesk {
         Some(StoreBatch { puts, deletes, durable })
     }
 
+    /// The rows that wait for a transaction, for one last one.
+    pub(super) fn waiting_rows(&mut self) -> StoreBatch {
+        let keys = core::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        let puts = keys.iter().filter_map(|key| Some((*key, self.rows.remove(key)?))).collect();
+        StoreBatch { puts, ..StoreBatch::default() }
+    }
+
     /// Whether rows wait for those that are coming.
     fn holds(&mut self, coming: u64, now: Millis) -> bool {
         if self.waiting_bytes < BATCH_BYTES {
