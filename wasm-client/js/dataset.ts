@@ -70,8 +70,11 @@ export class DatasetHandle extends ReaderHandle implements Dataset {
     this.#listeners.set(name, listeners);
     // A copy, so that one function can listen twice and stop once.
     const listener = (event: Events[K]) => callback(event);
+    if (listeners.size === 0) this.#caller.hear(name, true);
     listeners.add(listener);
-    return () => void listeners.delete(listener);
+    return () => {
+      if (listeners.delete(listener) && listeners.size === 0) this.#caller.hear(name, false);
+    };
   }
 
   async close(): Promise<void> {

@@ -93,6 +93,8 @@ export function serve(send: Send): (request: Request) => void {
   /** The pages after the one that was answered last: read while that one is looked at. */
   let ahead: Ahead[] = [];
   const spares: ArrayBuffer[] = [];
+  /** The events that somebody hears: a sync has several for each bundle, and each costs a message. */
+  const heard = new Set<unknown>();
 
   /** Nothing may run on an instance after a trap: its state is unknown. */
   function die(why: WireError): void {
@@ -170,7 +172,9 @@ export function serve(send: Send): (request: Request) => void {
       await load(options.wasmUrl);
       onPanic(die);
       const readSeed = options.seed === undefined ? undefined : seedReader(options.seed);
-      const emit = (event: unknown, data: unknown) => send({ event, data } as Reply);
+      const emit = (event: unknown, data: unknown) => {
+        if (heard.has(event)) send({ event, data } as Reply);
+      };
       client = await Client.open({ ...options, readSeed }, emit);
     },
     async destroy(_id, { database, wasmUrl }) {
@@ -220,6 +224,9 @@ export function serve(send: Send): (request: Request) => void {
   return (request) => {
     if ("cancel" in request) {
       for (const engineId of running.get(request.cancel) ?? []) client?.cancel(engineId);
+    } else if ("hear" in request) {
+      if (request.on) heard.add(request.hear);
+      else heard.delete(request.hear);
     } else {
       void answer(request.id, request.method, request.args);
     }

@@ -88,7 +88,9 @@ export type Method = keyof Methods;
 /** A page's message to the host. */
 export type Request =
   | { [M in Method]: { id: number; method: M; args: Methods[M]["args"] } }[Method]
-  | { cancel: number };
+  | { cancel: number }
+  /** Whether a page hears an event; the host sends no other. */
+  | { hear: keyof Events; on: boolean };
 
 /** The host's message to a page. */
 export type Reply =
@@ -155,6 +157,11 @@ export class Caller {
       signal?.addEventListener("abort", abort, { once: true });
       this.#link.send({ id, method, args } as Request);
     });
+  }
+
+  /** Says whether anybody hears an event. */
+  hear(event: keyof Events, on: boolean): void {
+    if (!this.#over) this.#link.send({ hear: event, on });
   }
 
   /** Rejects all calls, lets the host finish what it must, and ends it. */

@@ -399,7 +399,10 @@ export interface Dataset extends Reader {
   sync(options?: SyncOptions): Promise<SyncReport>;
   /** Calls back at each event of a name; returns the function that ends it. */
   on<K extends keyof Events>(name: K, callback: (event: Events[K]) => void): () => void;
-  /** Stops all work and frees the worker; pending calls reject with `misuse/closed`. */
+  /**
+   * Stops all work, stores what is verified, and frees the worker; pending calls reject with
+   * `misuse/closed`.
+   */
   close(): Promise<void>;
 }
 

@@ -24,7 +24,11 @@ function get(edge, path) {
         ok({ status: response.statusCode, length, hit });
       });
     });
-    request.on('error', fail);
+    request.on('error', (error) => {
+      // The server may close an idle connection at the moment in which it is used again.
+      if (request.reusedSocket && error.code === 'ECONNRESET') ok(get(edge, path));
+      else fail(error);
+    });
   });
 }
 
