@@ -93,7 +93,7 @@ export function serve(send: Send): (request: Request) => void {
   /** The pages after the one that was answered last: read while that one is looked at. */
   let ahead: Ahead[] = [];
   const spares: ArrayBuffer[] = [];
-  /** The events that somebody hears: a sync has several for each bundle, and each costs a message. */
+  /** The events that somebody hears: a sync has two for each bundle, each a message. */
   const heard = new Set<unknown>();
 
   /** Nothing may run on an instance after a trap: its state is unknown. */
