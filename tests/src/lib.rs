@@ -15,4 +15,5 @@ pub mod parsers;
 pub mod publication;
 pub mod scenario;
 pub mod shell;
+pub mod sim;
 pub mod vectors;

@@ -131,7 +131,7 @@ fn liar(seed: u64, stale: Publication) -> Rule {
 }
 
 /// The frames of every layout that was ever published.
-fn frame_names(publication: &Publication) -> BTreeSet<WireName> {
+pub(crate) fn frame_names(publication: &Publication) -> BTreeSet<WireName> {
     let layouts = publication.files.iter().filter(|(path, _)| path.starts_with("layout/"));
     let pages = layouts.filter_map(|(_, bytes)| Page::parse(bytes).ok());
     let bundles = pages.flat_map(|page| page.bundles);

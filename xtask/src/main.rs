@@ -11,6 +11,7 @@ mod data;
 mod demo;
 mod docs;
 mod shop;
+mod sim;
 mod size;
 mod stamp;
 mod step;
@@ -52,6 +53,8 @@ enum Verb {
     Bench(bench::Args),
     /// Measure the npm package: wasm and JavaScript as brotli, by part
     Size(size::Args),
+    /// Run the engine in the simulator, seed by seed
+    Sim(sim::Args),
     /// Write docs/api.md from the npm package's sources
     Docs(docs::Args),
     /// Check structure, formatting, lints, docs, licences and dependencies
@@ -80,6 +83,7 @@ fn dispatch(shop: &mut Shop, verb: &Verb) -> Result<()> {
         Verb::Test(args) => test::main(shop, args),
         Verb::Bench(args) => bench::main(shop, args),
         Verb::Size(args) => size::main(shop, args),
+        Verb::Sim(args) => sim::main(shop, args),
         Verb::Docs(args) => docs::main(shop, args),
         Verb::Tidy(args) => tidy::main(shop, args),
     }

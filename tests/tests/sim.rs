@@ -1,0 +1,54 @@
+//! The simulator: many seeds without a broken invariant, each the same twice, and what it finds
+//! when a source or a store is not what the scenario says.
+
+use packice_tests::sim::{Op, Scenario, run};
+
+#[test]
+fn two_thousand_runs_break_no_invariant() {
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let part = |thread: u64| {
+            scope.spawn(move || {
+                (0..1000).find_map(|at| {
+                    let seed = 1 + thread * 1000 + at;
+                    run(&Scenario::of(seed), false).err().map(|what| format!("{seed}: {what}"))
+                })
+            })
+        };
+        let parts: Vec<_> = (0..2).map(part).collect();
+        parts.into_iter().filter_map(|part| part.join().expect("no panic")).collect()
+    });
+    assert_eq!(failed, Vec::<String>::new());
+}
+
+#[test]
+fn a_seed_replays_into_the_same_trace() {
+    for seed in 0..40 {
+        let scenario = Scenario::of(seed);
+        assert_eq!(run(&scenario, true), run(&scenario, true), "seed {seed}");
+    }
+    let digest = |seed| run(&Scenario::of(seed), false).expect("it holds").digest;
+    assert_ne!(digest(1), digest(2));
+}
+
+#[test]
+fn without_a_source_the_missing_progress_is_found() {
+    let mut scenario = Scenario::of(1);
+    scenario.sources.clear();
+    let what = run(&scenario, false).expect_err("nobody has the data");
+    assert!(what.starts_with("no progress"), "{what}");
+}
+
+#[test]
+fn a_scenario_shrinks_to_the_parts_that_matter() {
+    let crashes = |op: &Op| matches!(op, Op::Crash | Op::CrashAtWrite { .. });
+    let fits = |plan: &Scenario| {
+        plan.ops.len() > 8 && plan.sources.len() > 1 && !plan.ops.iter().any(|(_, op)| crashes(op))
+    };
+    let mut scenario = (0..).map(Scenario::of).find(fits).expect("one of many");
+    scenario.ops.push((10_000, Op::Crash));
+    let dies = |plan: &Scenario| {
+        run(plan, true).is_ok_and(|ran| ran.story.iter().any(|line| line.contains("dies")))
+    };
+    let least = scenario.shrunk(&dies);
+    assert_eq!((least.ops, least.sources.len()), (vec![(10_000, Op::Crash)], 1));
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask sim`: runs of the simulator (docs/simulator.md), and how many held.
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::shop::Shop;
+use crate::step;
+
+/// Run the engine in the simulator: one seed is one run; figures go to target/bench/sim.json.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many seeds, each the one after the last
+    #[arg(long, default_value_t = 10_000)]
+    runs: u64,
+    /// The first seed; without --runs and with --explain, the only one
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Tell the story of the seed in words, and write no figures
+    #[arg(long, conflicts_with = "runs")]
+    explain: bool,
+}
+
+/// The verb.
+pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
+    let runs = if args.explain { 1 } else { args.runs };
+    let mut cargo = shop.cargo();
+    cargo.args(["run", "--quiet", "--locked", "--release", "-p", "packice-tests"]);
+    cargo.args(["--bin", "sim", "--", &runs.to_string(), &args.seed.to_string()]);
+    if args.explain {
+        return step::run(cargo.arg("--explain"));
+    }
+    let (_, said) = step::tee(&mut cargo)?;
+    let line = said.lines().rev().find(|line| line.starts_with('{'));
+    let report: Value = serde_json::from_str(line.context("the simulator did not end")?)?;
+    let violations = report["violations"].as_u64().context("no count")?;
+    let seconds = report["seconds"].as_f64().context("no time")?;
+    #[expect(clippy::cast_precision_loss, reason = "a number of runs is exact in an f64")]
+    let rate = (runs as f64 / seconds).round();
+    println!("{runs} runs, {violations} with a broken invariant, {rate} runs a second");
+    let figures = [("d1.runs", json!(runs), "runs"), ("d1.violations", json!(violations), "runs")];
+    let mut detail = serde_json::Map::new();
+    detail.insert("runs".into(), json!({"rate": rate, "report": report, "commit": shop.commit()}));
+    shop.add_bench("sim", &figures, &detail)?;
+    if violations > 0 {
+        bail!("{violations} of {runs} runs broke an invariant");
+    }
+    Ok(())
+}
