@@ -23,14 +23,13 @@ use crate::scenario::frame_names;
 
 pub mod plan;
 
-pub use plan::{Lie, Op, Scenario, SourcePlan};
+pub use plan::{Draw, Lie, Op, Scenario, SourcePlan};
 
-/// Faults of links end here, in virtual milliseconds from the start, and sources that lag have caught
-/// up; lies go on.
+/// Faults of links and lags end here, in virtual milliseconds from the start; lies go on.
 pub const CALM_MS: u64 = 60_000;
 /// So long after that the newest version must be held.
 const PROGRESS_MS: u64 = 600_000;
-/// Requests that one client may make in a run, crashes included; seeds 1 to 5,000 make 46 at most.
+/// Requests of a whole run, crashes included; seeds 1 to 20,000 make 46 at most.
 pub const REQUESTS_MAX: u64 = 120;
 const START: u64 = 1_000_000;
 
@@ -75,25 +74,6 @@ impl Set {
             versions: history.versions,
             releases,
         }
-    }
-}
-
-/// A sequence of draws (splitmix64).
-#[derive(Clone, Debug)]
-pub struct Draw(pub u64);
-
-impl Draw {
-    /// The next draw.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A draw below `n`.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
     }
 }
 
@@ -153,7 +133,8 @@ struct World<'a> {
 /// Runs a scenario; the error says which invariant broke and when.
 pub fn run(plan: &Scenario, explain: bool) -> Result<Ran, String> {
     let mut world = World::new(plan, explain);
-    match world.live().and_then(|()| world.recover()).and_then(|()| world.offline()) {
+    match world.until(START + CALM_MS).and_then(|()| world.recover()).and_then(|()| world.offline())
+    {
         Ok(()) => Ok(world.ran),
         Err(what) => {
             let story = world.ran.story.join("\n");
@@ -221,11 +202,6 @@ impl<'a> World<'a> {
         for index in 0..self.plan.sources.len() {
             self.later(self.now, Due::Input(Input::AddSource { name: format!("source-{index}") }));
         }
-    }
-
-    /// All operations, and the faults.
-    fn live(&mut self) -> Result<(), String> {
-        self.until(START + CALM_MS)
     }
 
     /// Plays what is due, and the engine's ticks, up to a time.
@@ -305,7 +281,7 @@ impl<'a> World<'a> {
             _ => 5 << 40,
         };
         let mixed = self.ran.digest ^ kind ^ self.now.rotate_left(32);
-        self.ran.digest = Draw(mixed).next();
+        self.ran.digest = Draw(mixed).draw();
         self.engine.handle(input, Millis(self.now + self.skew));
     }
 
@@ -352,7 +328,7 @@ impl<'a> World<'a> {
         if self.held > 0 {
             self.offline()?;
         }
-        self.engine = engine(self.set, self.draw.next());
+        self.engine = engine(self.set, self.draw.draw());
         self.add_sources();
         Ok(())
     }

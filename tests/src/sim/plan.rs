@@ -2,8 +2,27 @@
 
 use packice_core::engine::io::FetchFailure;
 
-use super::{CALM_MS, Draw};
+use super::CALM_MS;
 use crate::publication::Publication;
+
+/// A sequence of draws (splitmix64).
+#[derive(Clone, Debug)]
+pub struct Draw(pub u64);
+
+impl Draw {
+    /// The next draw.
+    pub fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A draw below `n`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.draw() % n
+    }
+}
 
 /// What happens at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
