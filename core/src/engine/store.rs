@@ -1,14 +1,11 @@
 //! The store's desk: what it holds, what waits to be written, and when a transaction is due.
 //!
 //! Rows are verified before they come here. Transactions are large, because small ones cost a
-//! browser more than the bytes do: what comes while others are under way makes up the next. Two of
-//! bulk rows may be under way at once, so that the store never waits for the network's turn; they
-//! end in the order in which they were given. One with the state or with deletions is given alone:
-//! a commit is the transaction of the last rows, and every row that it speaks of is durable before
-//! it or with it.
+//! browser more than the bytes do: what comes while one is under way makes up the next. A commit
+//! is the transaction of the last rows: it is given when no other is under way, so every row that
+//! it speaks of is durable before it or with it.
 
 use crate::map::{Map, Set};
-use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -17,13 +14,9 @@ use crate::types::Millis;
 
 /// A transaction of bulk rows is due from so many bytes on.
 const BATCH_BYTES: usize = 1 << 20;
-/// And from so many where one is under way already: the store is busy, and larger is cheaper.
-const NEXT_BATCH_BYTES: usize = 3 << 20;
 /// Where so little is left that the commit can take it all, it is worth no transaction before it:
 /// each costs a browser as much as fetching a few bundles does.
 const COMMIT_BYTES: u64 = 8 << 20;
-/// Transactions of bulk rows at once.
-const MAX_IN_FLIGHT: usize = 2;
 /// But rows that came are not kept from the disk for longer than this.
 const HOLD_MS: u64 = 250;
 
@@ -42,8 +35,7 @@ pub(super) struct StoreDesk {
     deletes: Vec<StoreKey>,
     state: Option<StatePut>,
     audit: Option<Vec<u8>>,
-    /// The transactions under way, the oldest first.
-    in_flight: VecDeque<InFlight>,
+    in_flight: Option<InFlight>,
     /// Since when rows wait that are enough for a transaction.
     waiting_since: Option<Millis>,
     /// When rows that are held for the commit are written without it.
@@ -68,13 +60,6 @@ pub(super) struct InFlight {
     pub(super) commit: bool,
     /// Whether it holds a state record.
     pub(super) state: bool,
-}
-
-impl InFlight {
-    /// Whether no other transaction may be under way beside it.
-    fn is_alone(&self) -> bool {
-        self.state || !self.deletes.is_empty()
-    }
 }
 
 impl StoreDesk {
@@ -153,21 +138,14 @@ impl StoreDesk {
 
     /// Whether a transaction is under way.
     pub(super) fn is_writing(&self) -> bool {
-        !self.in_flight.is_empty()
-    }
-
-    /// Whether what waits may be given now.
-    fn has_room(&self) -> bool {
-        let alone = self.state.is_some() || !self.deletes.is_empty();
-        let room = if alone { 1 } else { MAX_IN_FLIGHT };
-        self.in_flight.len() < room && !self.in_flight.iter().any(InFlight::is_alone)
+        self.in_flight.is_some()
     }
 
     /// The next transaction, where one is due. `coming`: the bytes of bulk rows that are still
     /// to come, where there are any.
     pub(super) fn next_batch(&mut self, coming: Option<u64>, now: Millis) -> Option<StoreBatch> {
         self.due = None;
-        if !self.has_room() {
+        if self.in_flight.is_some() {
             return None;
         }
         let nothing = self.waiting.is_empty()
@@ -189,8 +167,8 @@ impl StoreDesk {
         let has_state = state.is_some();
         puts.extend(state.map(|state| (StoreKey::State, Rc::new(state.bytes))));
         puts.extend(self.audit.take().map(|bytes| (StoreKey::Audit, Rc::new(bytes))));
-        let batch = InFlight { keys, deletes: deletes.clone(), commit, state: has_state };
-        self.in_flight.push_back(batch);
+        self.in_flight =
+            Some(InFlight { keys, deletes: deletes.clone(), commit, state: has_state });
         Some(StoreBatch { puts, deletes, durable })
     }
 
@@ -204,8 +182,7 @@ impl StoreDesk {
 
     /// Whether rows wait for those that are coming.
     fn holds(&mut self, coming: u64, now: Millis) -> bool {
-        let enough = if self.is_writing() { NEXT_BATCH_BYTES } else { BATCH_BYTES };
-        if self.waiting_bytes < enough {
+        if self.waiting_bytes < BATCH_BYTES {
             return true;
         }
         let until = self.waiting_since.get_or_insert(now).plus(HOLD_MS);
@@ -215,9 +192,9 @@ impl StoreDesk {
         held
     }
 
-    /// The oldest transaction under way ended; what it held, and whether it is durable now.
+    /// The transaction under way ended; what it held, and whether it is durable now.
     pub(super) fn ended(&mut self, durable: bool) -> InFlight {
-        let batch = self.in_flight.pop_front().unwrap_or_default();
+        let batch = self.in_flight.take().unwrap_or_default();
         for key in &batch.keys {
             self.rows.remove(key);
             if durable {
