@@ -12,6 +12,7 @@ import init, {
 } from "./packice_client.js";
 import { toWire, type WireError } from "./errors.js";
 import type { Method, Methods, Page, PageArgs, Reply, Request } from "./rpc.js";
+import type { Events } from "./types.js";
 
 export type Send = (reply: Reply) => void;
 
@@ -67,6 +68,12 @@ function seedReader(seed: Blob | string): ReadSeed {
   };
 }
 
+/**
+ * Events that come several times a second, each a message, and are sent only to who hears them. A
+ * rare one is always sent: it may come between the opening and the page's word that it listens.
+ */
+const FREQUENT = new Set<unknown>(["bundle", "progress", "audit"] satisfies (keyof Events)[]);
+
 /** How many pages of a range are begun before they are asked for. */
 const PAGES_AHEAD = 2;
 
@@ -93,7 +100,6 @@ export function serve(send: Send): (request: Request) => void {
   /** The pages after the one that was answered last: read while that one is looked at. */
   let ahead: Ahead[] = [];
   const spares: ArrayBuffer[] = [];
-  /** The events that somebody hears: a sync has two for each bundle, each a message. */
   const heard = new Set<unknown>();
 
   /** Nothing may run on an instance after a trap: its state is unknown. */
@@ -173,7 +179,7 @@ export function serve(send: Send): (request: Request) => void {
       onPanic(die);
       const readSeed = options.seed === undefined ? undefined : seedReader(options.seed);
       const emit = (event: unknown, data: unknown) => {
-        if (heard.has(event)) send({ event, data } as Reply);
+        if (heard.has(event) || !FREQUENT.has(event)) send({ event, data } as Reply);
       };
       client = await Client.open({ ...options, readSeed }, emit);
     },

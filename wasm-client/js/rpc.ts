@@ -89,7 +89,7 @@ export type Method = keyof Methods;
 export type Request =
   | { [M in Method]: { id: number; method: M; args: Methods[M]["args"] } }[Method]
   | { cancel: number }
-  /** Whether a page hears an event; the host sends no other. */
+  /** Whether a page hears an event; of those that come often the host sends no other. */
   | { hear: keyof Events; on: boolean };
 
 /** The host's message to a page. */
