@@ -28,6 +28,7 @@ use packice_core::types::{Millis, Version};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
+use crate::bodies::Bodies;
 use crate::calls::Calls;
 use crate::line::{Line, Said};
 use crate::net::{self, Abort, Fetch};
@@ -70,6 +71,7 @@ pub(crate) struct Host {
     idling: Cell<bool>,
     timer: RefCell<Option<Timeout>>,
     fetches: RefCell<Map<RequestId, Abort>>,
+    bodies: Bodies,
     /// The line that is open.
     line: RefCell<Option<(RequestId, Line)>>,
     /// The versions that are pinned, each as often as it is: a new engine is told them again.
@@ -78,7 +80,7 @@ pub(crate) struct Host {
     era: Cell<u32>,
     restarts: Cell<u32>,
     /// The state's bytes as this client last read or wrote them.
-    state: RefCell<Option<Vec<u8>>>,
+    state: RefCell<Option<Rc<Vec<u8>>>>,
     /// What the store said last, to be told with the engine's failure.
     store_detail: RefCell<String>,
     closed: Cell<bool>,
@@ -107,6 +109,7 @@ impl Host {
             idling: Cell::new(false),
             timer: RefCell::default(),
             fetches: RefCell::default(),
+            bodies: Bodies::default(),
             line: RefCell::default(),
             pins: RefCell::default(),
             era: Cell::new(0),
@@ -205,7 +208,7 @@ impl Host {
         let last = self.engine.borrow_mut().last_rows();
         if !last.puts.is_empty() {
             // A store that fails has nobody left to tell: the rows will be fetched again.
-            let _ = self.store.write(&last, None).await;
+            let _ = self.store.write(last, &self.bodies, None).await;
         }
         self.store.close();
     }
@@ -309,6 +312,7 @@ impl Host {
                 }
                 Output::SyncEnded { result } => {
                     self.restarts.set(0);
+                    self.bodies.clear();
                     let result = result.as_ref().map(shape::sync_report);
                     self.calls.end_syncs(&result.map_err(|e| self.failure(e)));
                 }
@@ -391,7 +395,10 @@ impl Host {
             host.complete(
                 era,
                 match outcome {
-                    Ok(()) => Input::BodyEnd { request },
+                    Ok(whole) => {
+                        host.bodies.keep(request, whole);
+                        Input::BodyEnd { request }
+                    }
                     Err(failure) => Input::FetchFailed { request, failure },
                 },
             );
@@ -460,7 +467,7 @@ impl Host {
         spawn_local(async move {
             let rows = host.store.load(&keys).await;
             if let Some(at) = keys.iter().position(|key| *key == StoreKey::State) {
-                host.state.replace(rows[at].clone());
+                host.state.replace(rows[at].clone().map(Rc::new));
             }
             host.complete(era, Input::Loaded { request, rows });
         });
@@ -478,12 +485,18 @@ impl Host {
         let (host, era) = (Rc::clone(self), self.era.get());
         spawn_local(async move {
             let known = host.state.borrow().clone();
-            let result = host.store.write(&batch, known.as_deref()).await;
+            let state = touches_state(&batch).then(|| state_of(&batch));
+            let result = host.store.write(batch, &host.bodies, known.as_deref().map(Vec::as_slice)).await;
             if host.era.get() != era {
                 return;
             }
             match &result {
-                Ok(()) => host.note_state(batch),
+                Ok(()) => {
+                    if let Some(state) = state {
+                        host.state.replace(state);
+                        host.restarts.set(0);
+                    }
+                }
                 Err(error) if error.kind == StoreErrorKind::Conflict && host.restart() => return,
                 Err(error) => {
                     host.store_detail.replace(error.detail.clone());
@@ -492,14 +505,6 @@ impl Host {
             let result = result.map_err(|error| error.kind.for_engine());
             host.complete(era, Input::Stored { request, result });
         });
-    }
-
-    fn note_state(&self, batch: StoreBatch) {
-        if touches_state(&batch) {
-            let put = batch.puts.into_iter().find(|(key, _)| *key == StoreKey::State);
-            self.state.replace(put.map(|(_, bytes)| bytes.to_vec()));
-            self.restarts.set(0);
-        }
     }
 
     /// Puts a new engine in the place of one whose state another client moved on. False where that
@@ -526,6 +531,7 @@ impl Host {
         self.timer.replace(None);
         self.inbox.borrow_mut().clear();
         self.line.replace(None);
+        self.bodies.clear();
         let fetches = core::mem::take(&mut *self.fetches.borrow_mut());
         for abort in fetches.into_values() {
             abort.cancel();
@@ -556,6 +562,12 @@ impl Host {
         }
         failure(error.code(), &message)
     }
+}
+
+/// The state that a batch writes.
+fn state_of(batch: &StoreBatch) -> Option<Rc<Vec<u8>>> {
+    let put = batch.puts.iter().find(|(key, _)| *key == StoreKey::State);
+    put.map(|(_, bytes)| Rc::clone(bytes))
 }
 
 fn closed() -> JsValue {

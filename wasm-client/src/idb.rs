@@ -31,6 +31,7 @@ use web_sys::{
 
 use packice_core::engine::io::{StoreBatch, StoreKey};
 
+use crate::bodies::Bodies;
 use crate::rows;
 use crate::store::{StoreError, StoreErrorKind, key_text, parse_key, touches_state};
 
@@ -158,7 +159,8 @@ impl Idb {
     /// only one can win.
     pub(crate) async fn write(
         &self,
-        batch: &StoreBatch,
+        batch: StoreBatch,
+        bodies: &Bodies,
         state: Option<&[u8]>,
     ) -> Result<(), StoreError> {
         let options = Object::new();
@@ -167,13 +169,15 @@ impl Idb {
             .map_err(|e| store_error(&e))?;
         let transaction = self.transaction("readwrite", &options).await?;
         // The objects at once; only the state has to wait for what stands there now.
-        let mut issued = issue(&transaction, batch, false);
-        if issued.is_ok() && touches_state(batch) {
+        let mut issued = issue(&transaction, &batch, bodies, false);
+        if issued.is_ok() && touches_state(&batch) {
             issued = match compare(&transaction, state).await {
-                Ok(()) => issue(&transaction, batch, true),
+                Ok(()) => issue(&transaction, &batch, bodies, true),
                 Err(error) => Err(error),
             };
         }
+        // The browser has its own copy from here on.
+        drop(batch);
         finish(&transaction, issued).await
     }
 
@@ -272,7 +276,12 @@ async fn compare(transaction: &IdbTransaction, state: Option<&[u8]>) -> Result<(
 }
 
 /// Issues a batch's requests in one go: those of the state, or all others.
-fn issue(transaction: &IdbTransaction, batch: &StoreBatch, state: bool) -> Result<(), StoreError> {
+fn issue(
+    transaction: &IdbTransaction,
+    batch: &StoreBatch,
+    bodies: &Bodies,
+    state: bool,
+) -> Result<(), StoreError> {
     let now = |key: &StoreKey| (*key == StoreKey::State) == state;
     for key in batch.deletes.iter().filter(|key| now(key)) {
         let (store, range) = place(transaction, key)?;
@@ -285,9 +294,12 @@ fn issue(transaction: &IdbTransaction, batch: &StoreBatch, state: bool) -> Resul
             store.delete(&range).map_err(|e| store_error(&e))?;
         }
         let text = key_text(key);
+        let body = batch.bodies.iter().find(|(of, _)| of == key);
+        let mut body = body.and_then(|(_, request)| bodies.take(*request, bytes.len()));
         for (part, cut) in rows::cuts(bytes.len()).enumerate() {
+            let whole = if cut.len() == bytes.len() { body.take() } else { None };
             // A copy of its own buffer: cloning a view into wasm memory would clone all of it.
-            let value = Uint8Array::from(&bytes[cut]);
+            let value = whole.unwrap_or_else(|| Uint8Array::from(&bytes[cut]));
             let row = JsValue::from_str(&rows::row_key(&text, part));
             store.put_with_key(&value, &row).map_err(|e| store_error(&e))?;
         }

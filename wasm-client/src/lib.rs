@@ -16,6 +16,7 @@
 //! Nothing in this crate parses what a source sends. It bounds how much may come and how long
 //! that may take, and hands bytes to the engine; see `net` and `idb`.
 
+mod bodies;
 mod calls;
 mod host;
 mod idb;

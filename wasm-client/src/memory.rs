@@ -44,7 +44,7 @@ mod tests {
         let batch = |puts: &[StoreKey], deletes: &[StoreKey]| StoreBatch {
             puts: puts.iter().map(|key| (*key, vec![7].into())).collect(),
             deletes: deletes.to_vec(),
-            durable: false,
+            ..StoreBatch::default()
         };
         memory.write(&batch(&[a, StoreKey::State], &[]));
         memory.write(&batch(&[b], &[a]));

@@ -15,20 +15,31 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
-use js_sys::{Function, Promise, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortController, Headers, ReadableStreamDefaultReader, RequestCache, RequestCredentials,
-    RequestInit, Response,
+    AbortController, Headers, ReadableStream, ReadableStreamByobReader,
+    ReadableStreamDefaultReader, RequestCache, RequestCredentials, RequestInit, Response,
 };
 
 use packice_core::engine::io::{ByteRange, FetchFailure};
+
+use crate::bodies::KEPT_FROM;
 
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(catch, js_name = fetch)]
     fn global_fetch(url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(extends = ReadableStream)]
+    type ByteStream;
+
+    #[wasm_bindgen(method, catch, js_name = getReader)]
+    fn get_reader_with(
+        this: &ByteStream,
+        options: &Object,
+    ) -> Result<ReadableStreamByobReader, JsValue>;
 }
 
 /// What to fetch, and how much of it to believe.
@@ -87,12 +98,12 @@ impl Abort {
 }
 
 /// Performs a request; `on_bytes` sees each piece of the body as it comes, never more than the
-/// cap in all.
+/// cap in all. Gives the whole body where it is as long as the cap and worth keeping.
 pub(crate) async fn fetch(
     request: &Fetch,
     abort: &Abort,
     on_bytes: impl FnMut(Vec<u8>),
-) -> Result<(), FetchFailure> {
+) -> Result<Option<Uint8Array>, FetchFailure> {
     let timer = {
         let abort = abort.clone();
         Timeout::new(request.patience_ms, move || abort.end(Why::Timeout))
@@ -109,30 +120,86 @@ pub(crate) async fn fetch(
 async fn transfer(
     request: &Fetch,
     abort: &Abort,
-    mut on_bytes: impl FnMut(Vec<u8>),
-) -> Result<(), FetchFailure> {
+    on_bytes: impl FnMut(Vec<u8>),
+) -> Result<Option<Uint8Array>, FetchFailure> {
     let init = request_init(request, abort).map_err(|_| FetchFailure::Network)?;
     let answer = global_fetch(&request.url, &init).map_err(|_| FetchFailure::Network)?;
     let answer = JsFuture::from(answer).await.map_err(|_| abort.failure())?;
     let response: Response = answer.unchecked_into();
     check_head(request, &response)?;
-    let Some(body) = response.body() else { return Ok(()) };
+    let Some(body) = response.body() else { return Ok(None) };
+    if request.range.is_none()
+        && request.max_bytes >= KEPT_FROM
+        && let Ok(len) = u32::try_from(request.max_bytes)
+        && let Ok(reader) = byte_reader(&body)
+    {
+        return fill(&reader, len, abort, on_bytes).await;
+    }
+    pieces(&body, request.max_bytes, abort, on_bytes).await.map(|()| None)
+}
+
+/// Reads a body as it comes.
+async fn pieces(
+    body: &ReadableStream,
+    max_bytes: u64,
+    abort: &Abort,
+    mut on_bytes: impl FnMut(Vec<u8>),
+) -> Result<(), FetchFailure> {
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
-    let (done_key, value_key) = (JsValue::from_str("done"), JsValue::from_str("value"));
     let mut seen: u64 = 0;
     loop {
-        let chunk = JsFuture::from(reader.read()).await.map_err(|_| abort.failure())?;
-        if Reflect::get(&chunk, &done_key).is_ok_and(|done| done.is_truthy()) {
-            return Ok(());
-        }
-        let value = Reflect::get(&chunk, &value_key).map_err(|_| FetchFailure::Network)?;
-        let bytes: Uint8Array = value.dyn_into().map_err(|_| FetchFailure::Network)?;
+        let Some(bytes) = piece(reader.read(), abort).await? else { return Ok(()) };
         seen += u64::from(bytes.length());
-        if seen > request.max_bytes {
+        if seen > max_bytes {
             return Err(FetchFailure::TooLong);
         }
         on_bytes(bytes.to_vec());
     }
+}
+
+/// Reads a body of a known length into one buffer, and gives that where it became full.
+async fn fill(
+    reader: &ReadableStreamByobReader,
+    len: u32,
+    abort: &Abort,
+    mut on_bytes: impl FnMut(Vec<u8>),
+) -> Result<Option<Uint8Array>, FetchFailure> {
+    let mut buffer = ArrayBuffer::new(len);
+    let mut at = 0;
+    loop {
+        // Past the end a byte is asked for all the same, so that one too many is seen.
+        let room = match len - at {
+            0 => Uint8Array::new_with_length(1),
+            left => Uint8Array::new_with_byte_offset_and_length(&buffer, at, left),
+        };
+        let Some(bytes) = piece(reader.read_with_array_buffer_view(&room), abort).await? else {
+            return Ok((at == len).then(|| Uint8Array::new(&buffer)));
+        };
+        if at == len {
+            return Err(FetchFailure::TooLong);
+        }
+        // The buffer went to the stream and came back as another object.
+        at += bytes.length();
+        buffer = bytes.buffer();
+        on_bytes(bytes.to_vec());
+    }
+}
+
+/// What one read of a stream gave; none at its end.
+async fn piece(read: Promise, abort: &Abort) -> Result<Option<Uint8Array>, FetchFailure> {
+    let chunk = JsFuture::from(read).await.map_err(|_| abort.failure())?;
+    if Reflect::get(&chunk, &"done".into()).is_ok_and(|done| done.is_truthy()) {
+        return Ok(None);
+    }
+    let value = Reflect::get(&chunk, &"value".into()).map_err(|_| FetchFailure::Network)?;
+    value.dyn_into().map(Some).map_err(|_| FetchFailure::Network)
+}
+
+/// A reader into our own buffers; an error where the browser or the stream has none.
+fn byte_reader(body: &ReadableStream) -> Result<ReadableStreamByobReader, JsValue> {
+    let options = Object::new();
+    Reflect::set(&options, &"mode".into(), &"byob".into())?;
+    body.unchecked_ref::<ByteStream>().get_reader_with(&options)
 }
 
 /// Reads a part of a file by a function of JavaScript's, `(start, length) => Promise<Uint8Array>`;

@@ -7,6 +7,7 @@
 use packice_core::engine::io::{StoreBatch, StoreFailure, StoreKey};
 use packice_core::types::{ObjectKind, WireName};
 
+use crate::bodies::Bodies;
 use crate::idb::Idb;
 use crate::memory::Memory;
 
@@ -114,13 +115,14 @@ impl Store {
     /// what this client knows as `state`: another client on the same store may have moved it.
     pub(crate) async fn write(
         &self,
-        batch: &StoreBatch,
+        batch: StoreBatch,
+        bodies: &Bodies,
         state: Option<&[u8]>,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Idb(idb) => idb.write(batch, state).await,
+            Self::Idb(idb) => idb.write(batch, bodies, state).await,
             Self::Memory(memory) => {
-                memory.write(batch);
+                memory.write(&batch);
                 Ok(())
             }
         }

@@ -321,7 +321,7 @@ impl Engine {
     fn in_memory(&mut self, spec: &BlobSpec) -> Option<(Vec<u8>, bool)> {
         for key in spec.keys() {
             let Some(name) = key.name() else { continue };
-            let (row, inlined) = match self.store.unstored(&key) {
+            let (row, inlined) = match self.store.waiting(&key) {
                 Some(row) => (Some(row), false),
                 None => match self.bundles.fetch(name) {
                     Some(row) => (Some(row), false),

@@ -222,7 +222,7 @@ pub enum Output {
         /// The fetch or the line.
         request: RequestId,
     },
-    /// Read rows in one transaction.
+    /// Read rows in one transaction, after every [`Output::Store`] that came before.
     Load {
         /// To be completed.
         request: RequestId,
@@ -234,7 +234,8 @@ pub enum Output {
         /// To be completed.
         request: RequestId,
     },
-    /// Write rows in one transaction.
+    /// Write rows in one transaction, after every other that came before; it completes after
+    /// them. The engine does not keep what it gives here.
     Store {
         /// To be completed.
         request: RequestId,
@@ -345,6 +346,9 @@ impl StoreKey {
 pub struct StoreBatch {
     /// Rows to write, shared with the engine: they are held once, not twice.
     pub puts: Vec<(StoreKey, Rc<Vec<u8>>)>,
+    /// Those of them that are, byte for byte, the whole body of a fetch, for a shell that still
+    /// has it in a form that costs no copy.
+    pub bodies: Vec<(StoreKey, RequestId)>,
     /// Rows to delete.
     pub deletes: Vec<StoreKey>,
     /// True for a commit: it must be on disk when it completes.

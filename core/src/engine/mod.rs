@@ -304,7 +304,7 @@ impl Engine {
             Input::Command(command) if self.opening => self.parked.push_back(command),
             Input::Command(command) => self.command(command, now),
             Input::Body { request, bytes } => {
-                self.body_came(request, &bytes, now);
+                self.body_came(request, bytes, now);
                 if self.net.fetches.contains_key(&request) {
                     // More of a body changes nothing but what there is to verify.
                     return;
@@ -364,7 +364,7 @@ impl Engine {
     /// The last transaction of a client that closes: what is verified and waits for one, so that
     /// the next client need not fetch it again. The engine is not used after it.
     pub fn last_rows(&mut self) -> StoreBatch {
-        self.store.waiting_rows()
+        self.store.last_rows()
     }
 
     /// The next output; [`Output::Work`] and [`Output::Wait`] end the draining.

@@ -30,7 +30,9 @@ const MAX_FETCHES: usize = 6;
 /// Places beyond that for reads that somebody waits for.
 const EXTRA_FOR_READS: usize = 2;
 /// Bytes in flight and not yet durable, in all; a bundle waits while they are over it.
-const BYTE_BUDGET: u64 = 8 << 20;
+const BYTE_BUDGET: u64 = 24 << 20;
+/// Those of them that are in the engine's memory: in flight, or waiting for a transaction.
+const MEMORY_BUDGET: u64 = 8 << 20;
 /// A read waits for a frame of a bundle under way when so many bytes or fewer are missing up to
 /// its end; a request of its own would take about as long and fetch the frame twice.
 const RIDE_BYTES: u64 = 128 << 10;
@@ -201,7 +203,7 @@ pub(super) struct Fetch {
     pub(super) ended: bool,
     received: u64,
     max_bytes: u64,
-    target: Target,
+    pub(super) target: Target,
 }
 
 /// Queue and fetches.
@@ -273,14 +275,16 @@ impl Engine {
         self.net.wake = None;
         loop {
             let flying = self.net.fetches.len();
-            let used = self.net.bytes_in_flight() + self.store.unstored_bytes() as u64;
+            let here = self.net.bytes_in_flight() + self.store.waiting_bytes() as u64;
+            let left = BYTE_BUDGET.saturating_sub(self.store.given_bytes() as u64);
+            let left = left.min(MEMORY_BUDGET).saturating_sub(here);
             let (sources, seed) = (&self.sources, self.seed.as_ref());
             let channel = self.channel.as_str();
             let mut wake: Option<Millis> = None;
             let taken = self.net.queue.take_first(|ticket, job| {
                 let reads = ticket.class() == Class::Read;
                 let places = if reads { MAX_FETCHES + EXTRA_FOR_READS } else { MAX_FETCHES };
-                let room = !job.is_sync() || flying == 0 || used + job.max_bytes() <= BYTE_BUDGET;
+                let room = !job.is_sync() || flying == 0 || job.max_bytes() <= left;
                 if flying >= places || !room {
                     return None;
                 }
@@ -327,7 +331,7 @@ impl Engine {
         self.net.fetches.insert(request, fetch);
     }
 
-    pub(super) fn body_came(&mut self, request: RequestId, bytes: &[u8], now: Millis) {
+    pub(super) fn body_came(&mut self, request: RequestId, bytes: Vec<u8>, now: Millis) {
         let Some(fetch) = self.net.fetches.get_mut(&request) else { return };
         fetch.received += bytes.len() as u64;
         let from_seed = self.seed.as_ref().is_some_and(|seed| seed.id == fetch.source);
@@ -339,17 +343,21 @@ impl Engine {
         }
         match &mut fetch.job.what {
             What::Bundle(job) => {
-                // The whole at once, whose length is signed: growing would take as much again.
-                let missing = usize::try_from(job.object.len).unwrap_or(0);
-                job.bytes.reserve_exact(missing.saturating_sub(job.bytes.len()));
-                job.bytes.extend_from_slice(bytes);
+                let whole = usize::try_from(job.object.len).unwrap_or(0);
+                if job.bytes.is_empty() && bytes.len() == whole {
+                    job.bytes = bytes;
+                } else {
+                    // All of it at once: growing would take as much again.
+                    job.bytes.reserve_exact(whole.saturating_sub(job.bytes.len()));
+                    job.bytes.extend_from_slice(&bytes);
+                }
             }
             What::Checkpoint
             | What::Bootstrap
             | What::SeedHead { .. }
             | What::Tile(_)
             | What::Blob(_) => {
-                fetch.body.extend_from_slice(bytes);
+                fetch.body.extend_from_slice(&bytes);
             }
         }
         if fetch.has_whole_frame() {

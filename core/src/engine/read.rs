@@ -275,7 +275,7 @@ impl Engine {
         let missing = next.into_iter().flatten().flatten().find_map(|name| {
             let key = StoreKey::Object(ObjectKind::Bundle, name);
             // Looking it up also keeps it: what was read already makes room first.
-            let here = self.bundles.fetch(name).is_some() || self.store.unstored(&key).is_some();
+            let here = self.bundles.fetch(name).is_some() || self.store.waiting(&key).is_some();
             (!here && self.store.may_have(&key)).then_some((name, key))
         });
         if let Some((name, key)) = missing {

@@ -1,19 +1,28 @@
 //! The store's desk: what it holds, what waits to be written, and when a transaction is due.
 //!
 //! Rows are verified before they come here. Transactions are large, because small ones cost a
-//! browser more than the bytes do: what comes while one is under way makes up the next. A commit
-//! is the transaction of the last rows: it is given when no other is under way, so every row that
-//! it speaks of is durable before it or with it.
+//! browser more than the bytes do: what comes while one is under way makes up the next. Two of
+//! bulk rows may be under way at once, so that neither the store nor the network waits for the
+//! other's turn. What is given leaves the engine's memory: who needs it again loads it, and the
+//! store answers after the transaction.
+//!
+//! One with the state or with deletions is given alone: a commit is the transaction of the last
+//! rows, and every row that it speaks of is durable before it or with it.
 
 use crate::map::{Map, Set};
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use super::io::{StoreBatch, StoreKey};
+use super::io::{RequestId, StoreBatch, StoreKey};
 use crate::types::Millis;
 
 /// A transaction of bulk rows is due from so many bytes on.
 const BATCH_BYTES: usize = 1 << 20;
+/// And from so many where one is under way already: the store is busy, and larger is cheaper.
+const NEXT_BATCH_BYTES: usize = 3 << 20;
+/// Transactions of bulk rows at once.
+const MAX_UNDER_WAY: usize = 2;
 /// Where so little is left that the commit can take it all, it is worth no transaction before it:
 /// each costs a browser as much as fetching a few bundles does.
 const COMMIT_BYTES: u64 = 8 << 20;
@@ -27,15 +36,18 @@ pub(super) struct StoreDesk {
     inventory: Option<Set<StoreKey>>,
     /// Rows that were looked for and are missing or damaged, whatever the inventory says.
     lost: Set<StoreKey>,
-    /// Verified rows that are not durable yet.
+    /// Verified rows that wait for a transaction.
     rows: Map<StoreKey, Rc<Vec<u8>>>,
-    /// Those of them that wait, in the order in which they came.
+    /// Their keys, in the order in which they came.
     waiting: Vec<StoreKey>,
     waiting_bytes: usize,
+    /// The fetches that brought some of them whole.
+    bodies: Vec<(StoreKey, RequestId)>,
     deletes: Vec<StoreKey>,
     state: Option<StatePut>,
     audit: Option<Vec<u8>>,
-    in_flight: Option<InFlight>,
+    /// The transactions under way, the oldest first.
+    under_way: VecDeque<Given>,
     /// Since when rows wait that are enough for a transaction.
     waiting_since: Option<Millis>,
     /// When rows that are held for the commit are written without it.
@@ -54,18 +66,38 @@ pub(super) struct StatePut {
 
 /// What a transaction under way holds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct InFlight {
+pub(super) struct Given {
     pub(super) keys: Vec<StoreKey>,
+    /// The bytes of its rows.
+    bytes: usize,
     pub(super) deletes: Vec<StoreKey>,
     pub(super) commit: bool,
     /// Whether it holds a state record.
     pub(super) state: bool,
 }
 
+impl Given {
+    /// Whether no other transaction may be under way beside it.
+    fn is_alone(&self) -> bool {
+        self.state || !self.deletes.is_empty()
+    }
+}
+
 impl StoreDesk {
     /// Whether it is worth asking the store for a row.
     pub(super) fn may_have(&self, key: &StoreKey) -> bool {
-        !self.lost.contains(key) && self.inventory.as_ref().is_none_or(|known| known.contains(key))
+        let listed = self.inventory.as_ref().is_none_or(|known| known.contains(key));
+        self.is_given(key) || (!self.lost.contains(key) && listed)
+    }
+
+    /// Whether a transaction under way holds a row.
+    fn is_given(&self, key: &StoreKey) -> bool {
+        self.under_way.iter().any(|given| given.keys.contains(key))
+    }
+
+    /// Whether a row is verified and on its way to the store.
+    pub(super) fn is_coming(&self, key: &StoreKey) -> bool {
+        self.rows.contains_key(key) || self.is_given(key)
     }
 
     /// Whether a row is surely there.
@@ -95,17 +127,24 @@ impl StoreDesk {
         self.lost.iter().any(|key| needed.contains(key))
     }
 
-    pub(super) fn unstored(&self, key: &StoreKey) -> Option<Rc<Vec<u8>>> {
+    /// The bytes of a row that waits for a transaction.
+    pub(super) fn waiting(&self, key: &StoreKey) -> Option<Rc<Vec<u8>>> {
         self.rows.get(key).cloned()
     }
 
     pub(super) fn put(&mut self, key: StoreKey, bytes: Rc<Vec<u8>>) {
-        if self.has(&key) || self.rows.contains_key(&key) {
+        if self.has(&key) || self.is_coming(&key) {
             return;
         }
         self.waiting_bytes += bytes.len();
         self.waiting.push(key);
         self.rows.insert(key, bytes);
+    }
+
+    /// A row, and the fetch whose whole body it is.
+    pub(super) fn put_body(&mut self, key: StoreKey, bytes: Vec<u8>, body: Option<RequestId>) {
+        self.put(key, Rc::new(bytes));
+        self.bodies.extend(body.map(|request| (key, request)));
     }
 
     pub(super) fn delete(&mut self, keys: Vec<StoreKey>) {
@@ -126,9 +165,14 @@ impl StoreDesk {
         self.audit = Some(bytes);
     }
 
-    /// Bytes of all rows that are not durable yet.
-    pub(super) fn unstored_bytes(&self) -> usize {
-        self.rows.values().map(|row| row.len()).sum()
+    /// Bytes of the rows that wait for a transaction.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Bytes of the rows that transactions under way hold.
+    pub(super) fn given_bytes(&self) -> usize {
+        self.under_way.iter().map(|given| given.bytes).sum()
     }
 
     /// Whether anything waits for a transaction.
@@ -138,14 +182,21 @@ impl StoreDesk {
 
     /// Whether a transaction is under way.
     pub(super) fn is_writing(&self) -> bool {
-        self.in_flight.is_some()
+        !self.under_way.is_empty()
+    }
+
+    /// Whether what waits may be given now.
+    fn has_room(&self) -> bool {
+        let alone = self.state.is_some() || !self.deletes.is_empty();
+        let room = if alone { 1 } else { MAX_UNDER_WAY };
+        self.under_way.len() < room && !self.under_way.iter().any(Given::is_alone)
     }
 
     /// The next transaction, where one is due. `coming`: the bytes of bulk rows that are still
     /// to come, where there are any.
     pub(super) fn next_batch(&mut self, coming: Option<u64>, now: Millis) -> Option<StoreBatch> {
         self.due = None;
-        if self.in_flight.is_some() {
+        if !self.has_room() {
             return None;
         }
         let nothing = self.waiting.is_empty()
@@ -157,32 +208,38 @@ impl StoreDesk {
         }
         self.waiting_since = None;
         let state = self.state.take();
-        let keys = core::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
+        let bytes = self.waiting_bytes;
+        let bodies = core::mem::take(&mut self.bodies);
+        let mut puts = self.take_waiting();
+        let keys = puts.iter().map(|(key, _)| *key).collect();
         let deletes = core::mem::take(&mut self.deletes);
-        let mut puts: Vec<(StoreKey, Rc<Vec<u8>>)> =
-            keys.iter().filter_map(|key| Some((*key, self.rows.get(key)?.clone()))).collect();
         let commit = state.as_ref().is_some_and(|state| state.commit);
         let durable = state.as_ref().is_some_and(|state| state.durable);
         let has_state = state.is_some();
         puts.extend(state.map(|state| (StoreKey::State, Rc::new(state.bytes))));
         puts.extend(self.audit.take().map(|bytes| (StoreKey::Audit, Rc::new(bytes))));
-        self.in_flight =
-            Some(InFlight { keys, deletes: deletes.clone(), commit, state: has_state });
-        Some(StoreBatch { puts, deletes, durable })
+        let given = Given { keys, bytes, deletes: deletes.clone(), commit, state: has_state };
+        self.under_way.push_back(given);
+        Some(StoreBatch { puts, bodies, deletes, durable })
     }
 
     /// The rows that wait for a transaction, for one last one.
-    pub(super) fn waiting_rows(&mut self) -> StoreBatch {
-        let keys = core::mem::take(&mut self.waiting);
+    pub(super) fn last_rows(&mut self) -> StoreBatch {
+        let bodies = core::mem::take(&mut self.bodies);
+        StoreBatch { puts: self.take_waiting(), bodies, ..StoreBatch::default() }
+    }
+
+    fn take_waiting(&mut self) -> Vec<(StoreKey, Rc<Vec<u8>>)> {
         self.waiting_bytes = 0;
-        let puts = keys.iter().filter_map(|key| Some((*key, self.rows.remove(key)?))).collect();
-        StoreBatch { puts, ..StoreBatch::default() }
+        let keys = core::mem::take(&mut self.waiting);
+        let mut rows = core::mem::take(&mut self.rows);
+        keys.into_iter().filter_map(|key| Some((key, rows.remove(&key)?))).collect()
     }
 
     /// Whether rows wait for those that are coming.
     fn holds(&mut self, coming: u64, now: Millis) -> bool {
-        if self.waiting_bytes < BATCH_BYTES {
+        let enough = if self.is_writing() { NEXT_BATCH_BYTES } else { BATCH_BYTES };
+        if self.waiting_bytes < enough {
             return true;
         }
         let until = self.waiting_since.get_or_insert(now).plus(HOLD_MS);
@@ -192,30 +249,27 @@ impl StoreDesk {
         held
     }
 
-    /// The transaction under way ended; what it held, and whether it is durable now.
-    pub(super) fn ended(&mut self, durable: bool) -> InFlight {
-        let batch = self.in_flight.take().unwrap_or_default();
-        for key in &batch.keys {
-            self.rows.remove(key);
-            if durable {
+    /// The oldest transaction under way ended; what it held, and whether it is durable now.
+    pub(super) fn ended(&mut self, durable: bool) -> Given {
+        let given = self.under_way.pop_front().unwrap_or_default();
+        if durable {
+            for key in &given.keys {
                 self.lost.remove(key);
             }
-        }
-        if let (true, Some(known)) = (durable, &mut self.inventory) {
-            known.extend(batch.keys.iter().copied());
-            for key in &batch.deletes {
-                known.remove(key);
+            if let Some(known) = &mut self.inventory {
+                known.extend(given.keys.iter().copied());
+                for key in &given.deletes {
+                    known.remove(key);
+                }
             }
         }
-        batch
+        given
     }
 
     /// Drops what waits: the store failed.
     pub(super) fn give_up(&mut self) {
-        for key in core::mem::take(&mut self.waiting) {
-            self.rows.remove(&key);
-        }
-        self.waiting_bytes = 0;
+        drop(self.take_waiting());
+        self.bodies.clear();
         self.state = None;
         self.deletes.clear();
     }

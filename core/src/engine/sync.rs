@@ -15,10 +15,11 @@ use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 use super::blob::{BlobSpec, Poll, Wish};
 use super::head::HeadTask;
 use super::io::{
-    BundleState, Event, Failure, Output, Phase, Progress, StoreFailure, StoreKey, SyncReport,
+    BundleState, Event, Failure, Output, Phase, Progress, RequestId, StoreFailure, StoreKey,
+    SyncReport,
 };
 use super::net::{BundleJob, Job, What};
-use super::store::InFlight;
+use super::store::Given;
 use super::{Engine, Pending};
 
 /// Bundles queued or on their way at once: enough that no place stays empty.
@@ -280,7 +281,7 @@ impl Engine {
     /// Whether an object is in the store, or on its way there.
     pub(super) fn is_kept(&self, kind: ObjectKind, object: &ObjectRef) -> bool {
         let key = StoreKey::Object(kind, object.name);
-        self.store.has(&key) || self.store.unstored(&key).is_some()
+        self.store.has(&key) || self.store.is_coming(&key)
     }
 
     /// Brings a dictionary into the store; whether it is still on its way.
@@ -380,7 +381,7 @@ impl Engine {
                     sync.reused += 1;
                 }
                 self.outputs.push_back(Output::Event(job.event(BundleState::Stored)));
-            } else if self.store.unstored(&key).is_some() || flying.contains(&object.name) {
+            } else if self.store.is_coming(&key) || flying.contains(&object.name) {
                 // On its way to the store.
             } else if let Some(bytes) = inlined(&self.inline, &object) {
                 self.store.put(key, bytes);
@@ -393,11 +394,11 @@ impl Engine {
         BundlesEnd::Done
     }
 
-    /// A bundle is verified: hand it to the store.
-    pub(super) fn bundle_came(&mut self, job: BundleJob, now: Millis) {
+    /// A bundle is verified: hand it to the store. `body`: the fetch that brought all of it.
+    pub(super) fn bundle_came(&mut self, job: BundleJob, body: Option<RequestId>, now: Millis) {
         let key = StoreKey::Object(ObjectKind::Bundle, job.object.name);
         self.stored_events.push((key, job.event(BundleState::Stored)));
-        self.store.put(key, Rc::new(job.bytes));
+        self.store.put_body(key, job.bytes, body);
         self.progressed(now);
     }
 
@@ -419,7 +420,7 @@ impl Engine {
         }
     }
 
-    fn batch_durable(&mut self, batch: &InFlight, now: Millis) {
+    fn batch_durable(&mut self, batch: &Given, now: Millis) {
         let stored = core::mem::take(&mut self.stored_events);
         for (key, event) in stored {
             if batch.keys.contains(&key) {
@@ -545,14 +546,14 @@ impl Engine {
         for shelf in &snapshot.shelves {
             if let Some(dictionary) = &shelf.base.dictionary {
                 let key = StoreKey::Object(ObjectKind::Dictionary, dictionary.object.name);
-                let here = self.store.has(&key) || self.store.unstored(&key).is_some();
+                let here = self.store.has(&key) || self.store.is_coming(&key);
                 bytes_done += if here { dictionary.object.len } else { 0 };
             }
             for bundle in (0..shelf.index().page_count()).flat_map(|p| shelf.index().bundles(p)) {
                 let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
                 let stored = self.store.has(&key);
                 bundles_done += u64::from(stored);
-                if stored || self.store.unstored(&key).is_some() {
+                if stored || self.store.is_coming(&key) {
                     bytes_done += bundle.len;
                 }
             }

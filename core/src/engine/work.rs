@@ -255,7 +255,8 @@ impl Engine {
             && let Some(fetch) = self.fetch_done(request)
             && let What::Bundle(job) = fetch.job.what
         {
-            self.bundle_came(job, now);
+            let body = fetch.target.range.is_none().then_some(request);
+            self.bundle_came(job, body, now);
         }
         1
     }

@@ -189,6 +189,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let mut store = FileStore::open(dir.path()).expect("open");
         let batch = StoreBatch {
+            bodies: Vec::new(),
             puts: vec![
                 (StoreKey::State, b"state".to_vec().into()),
                 (object(1), b"one".to_vec().into()),

@@ -14,6 +14,10 @@ use crate::toolchain;
 /// The target of everything that runs in a browser or on the edge.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
+/// What wasm-opt does. A function with one caller is not put into it where it is large: one body
+/// of 58 KB keeps a browser's optimising compiler busy for 100 ms, at the first sync.
+const OPT_PASSES: &[&str] = &["-O3", "--one-caller-inline-max-function-size=50"];
+
 /// The features that .cargo/config.toml turns on; wasm-opt must be told the same.
 const OPT_FEATURES: &[&str] = &[
     "--enable-simd",
@@ -80,7 +84,7 @@ pub(crate) fn bind(
     glue: Glue,
     effort: Effort,
 ) -> Result<()> {
-    let settings = format!("{name} {} {OPT_FEATURES:?} 1", effort.profile());
+    let settings = format!("{name} {} {OPT_PASSES:?} {OPT_FEATURES:?}", effort.profile());
     let inputs = [wasm.to_path_buf(), shop.path("package-lock.json")];
     let stamp = Stamp::new(shop.target.join("stamps").join(name), &settings, &inputs)?;
     let outputs = [dir.join(format!("{name}.js")), dir.join(format!("{name}_bg.wasm"))];
@@ -126,7 +130,7 @@ fn optimise(shop: &Shop, file: &Path, glue: Glue, more: &[&str]) -> Result<()> {
     let step = Step::start("wasm-opt -O3");
     let out = file.with_extension("opt");
     let mut node = shop.node();
-    node.arg(shop.module("binaryen/bin/wasm-opt")).arg("-O3").args(OPT_FEATURES).args(more);
+    node.arg(shop.module("binaryen/bin/wasm-opt")).args(OPT_PASSES).args(OPT_FEATURES).args(more);
     match glue {
         Glue::Web => &mut node,
         // The abort handler that wasm-bindgen puts around imports is made of exceptions.
