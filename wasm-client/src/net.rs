@@ -40,7 +40,17 @@ extern "C" {
         this: &ByteStream,
         options: &Object,
     ) -> Result<ReadableStreamByobReader, JsValue>;
+
+    #[wasm_bindgen(extends = ReadableStreamByobReader)]
+    type PieceReader;
+
+    // A browser that does not know `min` gives smaller pieces.
+    #[wasm_bindgen(method, js_name = read)]
+    fn read_at_least(this: &PieceReader, room: &Uint8Array, options: &Object) -> Promise;
 }
+
+/// The smallest piece of a large body that is worth a turn; a read may wait for one of its frames.
+const PIECE_LEN: u32 = 64 << 10;
 
 /// What to fetch, and how much of it to believe.
 #[derive(Debug)]
@@ -165,6 +175,7 @@ async fn fill(
     mut on_bytes: impl FnMut(Vec<u8>),
 ) -> Result<Option<Uint8Array>, FetchFailure> {
     let mut buffer = ArrayBuffer::new(len);
+    let least = Object::new();
     let mut at = 0;
     loop {
         // Past the end a byte is asked for all the same, so that one too many is seen.
@@ -172,7 +183,10 @@ async fn fill(
             0 => Uint8Array::new_with_length(1),
             left => Uint8Array::new_with_byte_offset_and_length(&buffer, at, left),
         };
-        let Some(bytes) = piece(reader.read_with_array_buffer_view(&room), abort).await? else {
+        let min = JsValue::from(room.length().min(PIECE_LEN));
+        Reflect::set(&least, &"min".into(), &min).map_err(|_| FetchFailure::Network)?;
+        let read = reader.unchecked_ref::<PieceReader>().read_at_least(&room, &least);
+        let Some(bytes) = piece(read, abort).await? else {
             return Ok((at == len).then(|| Uint8Array::new(&buffer)));
         };
         if at == len {

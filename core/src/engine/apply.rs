@@ -396,6 +396,7 @@ impl Engine {
     }
 
     /// One step, of which everything needed should be here.
+    #[inline(never)]
     pub(super) fn apply_on(&mut self) -> usize {
         let input = self.apply_input();
         let Some(mut apply) = self.apply.take() else { return 1 };

@@ -332,6 +332,7 @@ impl Engine {
     }
 
     /// Decodes one frame; about what it cost, in bytes of hashing.
+    #[inline(never)]
     pub(super) fn audit_frame(&mut self) -> usize {
         let Task::Decoding { bundle, row, next, offset } = &self.audit.task else { return 1 };
         let (bundle, row, next, offset) = (*bundle, row.clone(), *next, *offset);

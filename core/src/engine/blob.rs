@@ -337,6 +337,7 @@ impl Engine {
     }
 
     /// Rows came from the store: check them, in `work`.
+    #[inline(never)]
     pub(super) fn check_loaded(
         &mut self,
         name: WireName,

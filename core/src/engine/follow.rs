@@ -232,6 +232,7 @@ impl Engine {
     }
 
     /// Looks at what a source said.
+    #[inline(never)]
     pub(super) fn look_at(&mut self, source: SourceId, said: Vec<u8>, now: Millis) {
         if !self.is_quiet() {
             // Something began meanwhile: after that, where nothing newer was said.

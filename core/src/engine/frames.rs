@@ -331,6 +331,7 @@ impl Engine {
     }
 
     /// Puts a frame together; about what it cost, in bytes of hashing.
+    #[inline(never)]
     pub(super) fn compose(&mut self, job: &ComposeJob, part: Part) -> usize {
         let identity = job.spot.child.identity;
         let plain_len = usize::try_from(job.spot.child.plain_len).unwrap_or(usize::MAX);

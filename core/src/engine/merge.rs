@@ -164,6 +164,7 @@ impl Engine {
     }
 
     /// Merges one range; about what it cost, in bytes of hashing.
+    #[inline(never)]
     pub(super) fn merge_on(&mut self) -> usize {
         let mut entries = Entries::default();
         let here = self.merge_pages(Some(&mut entries));

@@ -17,17 +17,17 @@ use alloc::vec::Vec;
 use super::io::{RequestId, StoreBatch, StoreKey};
 use crate::types::Millis;
 
-/// A transaction of bulk rows is due from so many bytes on.
-const BATCH_BYTES: usize = 1 << 20;
-/// And from so many where one is under way already: the store is busy, and larger is cheaper.
-const NEXT_BATCH_BYTES: usize = 3 << 20;
+/// A transaction of bulk rows is due from so many bytes on: each costs a browser as much as
+/// fetching several bundles does.
+const FULL_BYTES: usize = 7 << 20;
+/// With so many it waits for more, but not for longer than this: a client that dies loses what
+/// waits.
+const SOME_BYTES: usize = 1 << 20;
+const HOLD_MS: u64 = 250;
+/// Where so little is left that the commit can take it all, it is worth no transaction before it.
+const COMMIT_BYTES: u64 = 8 << 20;
 /// Transactions of bulk rows at once.
 const MAX_UNDER_WAY: usize = 2;
-/// Where so little is left that the commit can take it all, it is worth no transaction before it:
-/// each costs a browser as much as fetching a few bundles does.
-const COMMIT_BYTES: u64 = 8 << 20;
-/// But rows that came are not kept from the disk for longer than this.
-const HOLD_MS: u64 = 250;
 
 /// What the store holds and what it shall hold.
 #[derive(Clone, Debug, Default)]
@@ -48,9 +48,9 @@ pub(super) struct StoreDesk {
     audit: Option<Vec<u8>>,
     /// The transactions under way, the oldest first.
     under_way: VecDeque<Given>,
-    /// Since when rows wait that are enough for a transaction.
+    /// Since when enough rows wait for a transaction to be due.
     waiting_since: Option<Millis>,
-    /// When rows that are held for the commit are written without it.
+    /// When rows that wait for more are written without it.
     pub(super) due: Option<Millis>,
 }
 
@@ -238,13 +238,13 @@ impl StoreDesk {
 
     /// Whether rows wait for those that are coming.
     fn holds(&mut self, coming: u64, now: Millis) -> bool {
-        let enough = if self.is_writing() { NEXT_BATCH_BYTES } else { BATCH_BYTES };
-        if self.waiting_bytes < enough {
+        if self.waiting_bytes < SOME_BYTES {
             return true;
         }
         let until = self.waiting_since.get_or_insert(now).plus(HOLD_MS);
         let left = coming.saturating_add(self.waiting_bytes as u64);
-        let held = left <= COMMIT_BYTES && now < until;
+        let full = self.waiting_bytes >= FULL_BYTES && left > COMMIT_BYTES;
+        let held = !full && now < until;
         self.due = held.then_some(until);
         held
     }

@@ -261,6 +261,7 @@ impl Engine {
         1
     }
 
+    #[inline(never)]
     fn decode(&mut self, job: DecodeJob) -> usize {
         let name = job.frame.name;
         let plain_len = usize::try_from(job.child.plain_len).unwrap_or(usize::MAX);
