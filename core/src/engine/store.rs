@@ -19,7 +19,7 @@ use crate::types::Millis;
 
 /// A transaction of bulk rows is due from so many bytes on: each costs a browser as much as
 /// fetching several bundles does.
-const FULL_BYTES: usize = 7 << 20;
+const FULL_BYTES: usize = 4 << 20;
 /// With so many it waits for more, but not for longer than this: a client that dies loses what
 /// waits.
 const SOME_BYTES: usize = 1 << 20;
