@@ -486,7 +486,8 @@ impl Host {
         spawn_local(async move {
             let known = host.state.borrow().clone();
             let state = touches_state(&batch).then(|| state_of(&batch));
-            let result = host.store.write(batch, &host.bodies, known.as_deref().map(Vec::as_slice)).await;
+            let result =
+                host.store.write(batch, &host.bodies, known.as_deref().map(Vec::as_slice)).await;
             if host.era.get() != era {
                 return;
             }

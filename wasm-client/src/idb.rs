@@ -5,9 +5,10 @@
 //!
 //! How transactions are used here, because IndexedDB punishes anything else:
 //!
-//! - All bytes are ready before a transaction opens; every put is issued in one go, then
-//!   `commit()`, and only the transaction's own `complete` or `abort` counts. Under quota every
-//!   put succeeds, and then the transaction aborts.
+//! - All bytes are ready before a transaction opens; small puts are issued in one go, large ones
+//!   from the events of those before them, which keep it active; then `commit()`, and only the
+//!   transaction's own `complete` or `abort` counts. Under quota every put succeeds, and then the
+//!   transaction aborts.
 //! - Objects are written with relaxed durability: losing one costs a fetch. A commit is written
 //!   with strict durability, after the objects it needs.
 //! - Another page may want to delete or upgrade the database: this connection then closes at
