@@ -30,9 +30,9 @@ const MAX_FETCHES: usize = 6;
 /// Places beyond that for reads that somebody waits for.
 const EXTRA_FOR_READS: usize = 2;
 /// Bytes in flight and not yet durable, in all; a bundle waits while they are over it.
-const BYTE_BUDGET: u64 = 32 << 20;
+const BYTE_BUDGET: u64 = 28 << 20;
 /// Those of them that are in the engine's memory: in flight, or waiting for a transaction.
-const MEMORY_BUDGET: u64 = 16 << 20;
+const MEMORY_BUDGET: u64 = 12 << 20;
 /// A read waits for a frame of a bundle under way when so many bytes or fewer are missing up to
 /// its end; a request of its own would take about as long and fetch the frame twice.
 const RIDE_BYTES: u64 = 128 << 10;
