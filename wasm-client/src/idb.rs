@@ -5,10 +5,9 @@
 //!
 //! How transactions are used here, because IndexedDB punishes anything else:
 //!
-//! - All bytes are ready before a transaction opens; small puts are issued in one go, large ones
-//!   from the events of those before them, which keep it active; then `commit()`, and only the
-//!   transaction's own `complete` or `abort` counts. Under quota every put succeeds, and then the
-//!   transaction aborts.
+//! - All bytes are ready before a transaction opens; every put is issued in one go, then
+//!   `commit()`, and only the transaction's own `complete` or `abort` counts. Under quota every
+//!   put succeeds, and then the transaction aborts.
 //! - Objects are written with relaxed durability: losing one costs a fetch. A commit is written
 //!   with strict durability, after the objects it needs.
 //! - Another page may want to delete or upgrade the database: this connection then closes at
@@ -19,7 +18,6 @@
 //! bytes are copied, and the engine checks contents.
 
 use core::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
@@ -46,11 +44,6 @@ const SCHEMA: u32 = 2;
 
 /// Longest row that is read back: the state, with a manifest and layout directories, is largest.
 const MAX_ROW_LEN: usize = 64 << 20;
-
-/// A row from so many bytes on takes milliseconds to be copied into a transaction.
-const LARGE_ROW: u32 = 256 << 10;
-/// How many such rows are under way at once.
-const LARGE_AT_ONCE: usize = 2;
 
 /// How long opening or deleting may wait for other pages to let go of the database.
 const BLOCKED_AFTER_MS: u32 = 10_000;
@@ -176,10 +169,10 @@ impl Idb {
             .map_err(|e| store_error(&e))?;
         let transaction = self.transaction("readwrite", &options).await?;
         // The objects at once; only the state has to wait for what stands there now.
-        let mut issued = issue(&transaction, &batch, bodies, false).await;
+        let mut issued = issue(&transaction, &batch, bodies, false);
         if issued.is_ok() && touches_state(&batch) {
             issued = match compare(&transaction, state).await {
-                Ok(()) => issue(&transaction, &batch, bodies, true).await,
+                Ok(()) => issue(&transaction, &batch, bodies, true),
                 Err(error) => Err(error),
             };
         }
@@ -282,16 +275,14 @@ async fn compare(transaction: &IdbTransaction, state: Option<&[u8]>) -> Result<(
     if now.as_deref() == state { Ok(()) } else { Err(StoreError::new(StoreErrorKind::Conflict)) }
 }
 
-/// Issues a batch's requests: those of the state, or all others. Of large rows only a few are under
-/// way at once: what a fetch brings must not wait until all are copied.
-async fn issue(
+/// Issues a batch's requests in one go: those of the state, or all others.
+fn issue(
     transaction: &IdbTransaction,
     batch: &StoreBatch,
     bodies: &Bodies,
     state: bool,
 ) -> Result<(), StoreError> {
     let now = |key: &StoreKey| (*key == StoreKey::State) == state;
-    let mut large = VecDeque::new();
     for key in batch.deletes.iter().filter(|key| now(key)) {
         let (store, range) = place(transaction, key)?;
         store.delete(&range).map_err(|e| store_error(&e))?;
@@ -310,28 +301,10 @@ async fn issue(
             // A copy of its own buffer: cloning a view into wasm memory would clone all of it.
             let value = whole.unwrap_or_else(|| Uint8Array::from(&bytes[cut]));
             let row = JsValue::from_str(&rows::row_key(&text, part));
-            let request = store.put_with_key(&value, &row).map_err(|e| store_error(&e))?;
-            if value.length() < LARGE_ROW {
-                continue;
-            }
-            large.push_back(settled(&request));
-            if large.len() == LARGE_AT_ONCE
-                && let Some(oldest) = large.pop_front()
-            {
-                // It settles by resolving, whatever came of it.
-                let _ = JsFuture::from(oldest).await;
-            }
+            store.put_with_key(&value, &row).map_err(|e| store_error(&e))?;
         }
     }
     Ok(())
-}
-
-/// Resolves when a request has ended, in whatever way, while its transaction is still active.
-fn settled(request: &IdbRequest) -> Promise {
-    Promise::new(&mut |resolve: Function, _reject: Function| {
-        request.set_onsuccess(Some(&resolve));
-        request.set_onerror(Some(&resolve));
-    })
 }
 
 /// Puts a row's parts together again; none where there are none.
@@ -372,11 +345,9 @@ async fn finish(
     issued: Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     if let Err(error) = issued {
-        // What it ended with says more than that nothing could be asked of it any more.
-        let ended = transaction.error().map(|error| store_error(&error));
         // An abort can only fail where the transaction has ended already.
         let _ = transaction.abort();
-        return Err(ended.unwrap_or(error));
+        return Err(error);
     }
     let ended = Promise::new(&mut |resolve: Function, reject: Function| {
         transaction.set_oncomplete(Some(&resolve));
