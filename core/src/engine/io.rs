@@ -234,8 +234,8 @@ pub enum Output {
         /// To be completed.
         request: RequestId,
     },
-    /// Write rows in one transaction, after every other that came before; it completes after
-    /// them. The engine does not keep what it gives here.
+    /// Write rows in one transaction, after every other that came before. Two may be under way;
+    /// each completes by its own request. The engine does not keep what it gives here.
     Store {
         /// To be completed.
         request: RequestId,

@@ -339,7 +339,7 @@ impl Engine {
             }
             Input::Stored { request, result } => {
                 if self.pending.remove(&request).is_some() {
-                    self.store_ended(result, now);
+                    self.store_ended(request, result, now);
                 }
             }
             Input::Pushed { request, bytes } => self.pushed(request, bytes, now),
@@ -448,7 +448,8 @@ impl Engine {
         // A sync that ended here makes room for what was said meanwhile.
         self.step_follow(now);
         self.step_collect();
-        if let Some(batch) = self.store.next_batch(self.coming(), now) {
+        let next = RequestId(self.next_request);
+        if let Some(batch) = self.store.next_batch(next, self.coming(), now) {
             let request = self.request(Pending::Store);
             self.outputs.push_back(Output::Store { request, batch });
         }

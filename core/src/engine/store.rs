@@ -67,6 +67,8 @@ pub(super) struct StatePut {
 /// What a transaction under way holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Given {
+    /// Whose completion ends it: a younger one may fail before an older one ends.
+    request: Option<RequestId>,
     pub(super) keys: Vec<StoreKey>,
     /// The bytes of its rows.
     bytes: usize,
@@ -193,8 +195,13 @@ impl StoreDesk {
     }
 
     /// The next transaction, where one is due. `coming`: the bytes of bulk rows that are still
-    /// to come, where there are any.
-    pub(super) fn next_batch(&mut self, coming: Option<u64>, now: Millis) -> Option<StoreBatch> {
+    /// to come, where there are any; `request`: what completes it.
+    pub(super) fn next_batch(
+        &mut self,
+        request: RequestId,
+        coming: Option<u64>,
+        now: Millis,
+    ) -> Option<StoreBatch> {
         self.due = None;
         if !self.has_room() {
             return None;
@@ -218,8 +225,14 @@ impl StoreDesk {
         let has_state = state.is_some();
         puts.extend(state.map(|state| (StoreKey::State, Rc::new(state.bytes))));
         puts.extend(self.audit.take().map(|bytes| (StoreKey::Audit, Rc::new(bytes))));
-        let given = Given { keys, bytes, deletes: deletes.clone(), commit, state: has_state };
-        self.under_way.push_back(given);
+        self.under_way.push_back(Given {
+            request: Some(request),
+            keys,
+            bytes,
+            deletes: deletes.clone(),
+            commit,
+            state: has_state,
+        });
         Some(StoreBatch { puts, bodies, deletes, durable })
     }
 
@@ -249,9 +262,10 @@ impl StoreDesk {
         held
     }
 
-    /// The oldest transaction under way ended; what it held, and whether it is durable now.
-    pub(super) fn ended(&mut self, durable: bool) -> Given {
-        let given = self.under_way.pop_front().unwrap_or_default();
+    /// A transaction under way ended; what it held, and whether it is durable now.
+    pub(super) fn ended(&mut self, request: RequestId, durable: bool) -> Given {
+        let at = self.under_way.iter().position(|given| given.request == Some(request));
+        let given = at.and_then(|at| self.under_way.remove(at)).unwrap_or_default();
         if durable {
             for key in &given.keys {
                 self.lost.remove(key);
@@ -272,5 +286,26 @@ impl StoreDesk {
         self.bodies.clear();
         self.state = None;
         self.deletes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::WireName;
+
+    #[test]
+    fn a_younger_transaction_that_fails_first_takes_nothing_from_the_older_one() {
+        let mut desk = StoreDesk::default();
+        desk.list(Vec::new());
+        let keys = [1, 2].map(|byte| StoreKey::Frame(WireName([byte; 32])));
+        let requests = [RequestId(1), RequestId(2)];
+        for (key, request) in keys.iter().zip(requests) {
+            desk.put(*key, Rc::new(alloc::vec![0; FULL_BYTES]));
+            assert!(desk.next_batch(request, Some(u64::MAX), Millis(0)).is_some());
+        }
+        assert_eq!(desk.ended(requests[1], false).keys, [keys[1]]);
+        assert_eq!(desk.ended(requests[0], true).keys, [keys[0]]);
+        assert!(desk.has(&keys[0]) && !desk.has(&keys[1]));
     }
 }

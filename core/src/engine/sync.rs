@@ -403,8 +403,13 @@ impl Engine {
     }
 
     /// A transaction ended.
-    pub(super) fn store_ended(&mut self, result: Result<(), StoreFailure>, now: Millis) {
-        let batch = self.store.ended(result.is_ok());
+    pub(super) fn store_ended(
+        &mut self,
+        request: RequestId,
+        result: Result<(), StoreFailure>,
+        now: Millis,
+    ) {
+        let batch = self.store.ended(request, result.is_ok());
         if batch.state {
             self.rolled_back(result.map_err(Failure::Store));
         }

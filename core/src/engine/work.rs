@@ -261,6 +261,8 @@ impl Engine {
         1
     }
 
+    // What a step calls stays a function of its own, here and where it is defined: one body of all
+    // of them takes a browser's optimising compiler longer than the first sync has.
     #[inline(never)]
     fn decode(&mut self, job: DecodeJob) -> usize {
         let name = job.frame.name;
