@@ -202,11 +202,13 @@ async fn fill(
 /// What one read of a stream gave; none at its end.
 async fn piece(read: Promise, abort: &Abort) -> Result<Option<Uint8Array>, FetchFailure> {
     let chunk = JsFuture::from(read).await.map_err(|_| abort.failure())?;
-    if Reflect::get(&chunk, &"done".into()).is_ok_and(|done| done.is_truthy()) {
-        return Ok(None);
-    }
     let value = Reflect::get(&chunk, &"value".into()).map_err(|_| FetchFailure::Network)?;
-    value.dyn_into().map(Some).map_err(|_| FetchFailure::Network)
+    let bytes = value.dyn_into::<Uint8Array>().ok();
+    if !Reflect::get(&chunk, &"done".into()).is_ok_and(|done| done.is_truthy()) {
+        return bytes.map(Some).ok_or(FetchFailure::Network);
+    }
+    // A stream that ends below `min` gives what it had together with its end.
+    Ok(bytes.filter(|bytes| bytes.length() > 0))
 }
 
 /// A reader into our own buffers; an error where the browser or the stream has none.
