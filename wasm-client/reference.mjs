@@ -37,6 +37,7 @@ const SHELL_CODES = {
   'peer/network': 'a source could not be reached, or the connection broke',
   'peer/no-source': 'no source is left to ask',
   'peer/not-found': 'the source does not have it',
+  'peer/slow': 'another source would long have given it, and is asked instead',
   'peer/stale': 'a source has nothing newer than what is stale, and others are asked too',
   'peer/timeout': 'no answer in time',
   'peer/too-long': 'a source sent more bytes than the object has',

@@ -29,6 +29,8 @@ export class SourcesView {
       requests: 0,
       faults: 0,
       lastFault: null,
+      bytesPerSecond: null,
+      latencyMs: null,
     }));
     const faults = sources.map((s) => [...(session.faults.get(s.name)?.values() ?? [])]);
     const drawn = JSON.stringify([sources, faults]);

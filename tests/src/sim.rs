@@ -25,7 +25,7 @@ pub mod plan;
 
 pub use plan::{Draw, Lie, Op, Scenario, SourcePlan};
 
-/// Faults of links and lags end here, in virtual milliseconds from the start; lies go on.
+/// Faults of links end here, in virtual milliseconds from the start; lies and lags go on.
 pub const CALM_MS: u64 = 60_000;
 /// So long after that the newest version must be held.
 const PROGRESS_MS: u64 = 600_000;
@@ -413,7 +413,7 @@ impl<'a> World<'a> {
         self.open.insert(request);
         let plan = &self.plan.sources[source];
         let calm = self.now >= START + CALM_MS;
-        let release = self.published.saturating_sub(if calm { 0 } else { plan.lag });
+        let release = self.published.saturating_sub(plan.lag);
         let cut = !calm && self.now < self.cut[source];
         let body = self.set.releases[release].files.get(path);
         let served = plan.serve(&mut self.draw, body, range, &self.set.releases[0], path, calm);

@@ -257,6 +257,10 @@ export interface SourceStatus {
   requests: number;
   faults: number;
   lastFault: string | null;
+  /** What it gives while it gives anything, once that is known. */
+  bytesPerSecond: number | null;
+  /** From a request to its first bytes, as short as it lately was. */
+  latencyMs: number | null;
 }
 
 export interface SyncOptions {

@@ -275,6 +275,8 @@ fn source(status: &SourceStatus, url: &str) -> JsValue {
         .number("requests", status.requests)
         .number("faults", status.faults)
         .nullable("lastFault", status.last_fault)
+        .nullable("bytesPerSecond", status.bytes_per_second.map(number))
+        .nullable("latencyMs", status.latency_ms.map(number))
         .into()
 }
 

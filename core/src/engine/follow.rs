@@ -18,7 +18,7 @@ use crate::format::note::Checkpoint;
 use crate::format::push::Push;
 use crate::limits::MAX_PUSH_LEN;
 use crate::plan::queue::Class;
-use crate::plan::sources::{Choice, Severity, SourceId};
+use crate::plan::sources::{Ask, Choice, Purpose, Severity, SourceId};
 use crate::trust::accept::{Offer, Seen};
 use crate::trust::freshness::Level;
 use crate::types::Millis;
@@ -148,8 +148,14 @@ impl Engine {
             return;
         }
         let avoid: Vec<SourceId> = self.following.last.into_iter().collect();
-        let seed = self.seed.as_ref().map(|seed| seed.id);
-        match self.sources.choose(&avoid, seed, now) {
+        let ask = Ask {
+            avoid: &avoid,
+            never: self.seed.as_ref().map(|seed| seed.id),
+            len: MAX_PUSH_LEN as u64,
+            purpose: Purpose::Read,
+            flights: &[],
+        };
+        match self.sources.choose(&ask, now) {
             Choice::Ask(source) => {
                 let request = RequestId(self.next_request);
                 self.next_request += 1;
@@ -161,7 +167,7 @@ impl Engine {
                 self.outputs.push_back(Output::Listen { request, source, target, max_bytes });
             }
             Choice::Later(until) => self.following.line = Line::Down { until },
-            Choice::Nobody => {
+            Choice::Wait | Choice::Nobody => {
                 self.following.line = Line::Down { until: now.plus(PAUSE_MS_MAX) };
             }
         }
@@ -192,9 +198,8 @@ impl Engine {
 
     /// A line ended, whoever ended it.
     pub(super) fn line_ended(&mut self, request: RequestId, now: Millis) {
-        let Line::Up { request: own, source, .. } = self.following.line else { return };
+        let Line::Up { request: own, .. } = self.following.line else { return };
         if own == request {
-            self.sources.cancelled(source);
             self.line_down(now);
         }
     }

@@ -69,7 +69,7 @@ impl Engine {
 
     /// A checkpoint of the log as it is known ends the search, with the cosignatures that it may
     /// add; any other one is only a reason to ask for the bootstrap, where it is verified.
-    pub(super) fn checkpoint_came(&mut self, body: &[u8]) -> Result<(), Fault> {
+    pub(super) fn checkpoint_came(&mut self, body: &[u8], source: SourceId) -> Result<(), Fault> {
         let note = Checkpoint::parse(body).map_err(|error| Fault::of(&error))?;
         if self.trust.seen() == (Seen { size: note.size, root: note.root }) {
             match self.trust.refresh(body, &self.channel) {
@@ -78,7 +78,7 @@ impl Engine {
                     return Ok(());
                 }
                 Ok(Offer::Unchanged | Offer::NeedsConsistency { .. }) => {
-                    return self.nothing_newer();
+                    return self.nothing_newer(source);
                 }
                 // Signed under a newer trust root, or by nobody: the bootstrap tells which.
                 Err(_) => {}
@@ -104,7 +104,7 @@ impl Engine {
             Offer::Unchanged if self.is_seed(source) => self.seed_head_over(),
             Offer::Unchanged => {
                 self.take_inline(bootstrap);
-                return self.nothing_newer();
+                return self.nothing_newer(source);
             }
             offer @ (Offer::Accepted(_) | Offer::NeedsConsistency { .. }) => {
                 self.take_offer(offer, bootstrap, source, urgent);
@@ -139,10 +139,11 @@ impl Engine {
         }
     }
 
-    /// A source has nothing newer, which ends the search. Where what is held is old by the
-    /// witnesses' time the others are asked too: a mirror that stands still must not hide what they
-    /// have.
-    fn nothing_newer(&mut self) -> Result<(), Fault> {
+    /// A source has nothing newer, which ends the search; the next one begins with another source.
+    /// Where what is held is old by the witnesses' time the others are asked too: a mirror that
+    /// stands still must not hide what they have.
+    fn nothing_newer(&mut self, source: SourceId) -> Result<(), Fault> {
+        self.sources.had_no_news(source);
         let alone = self.sources.len() <= 1 + usize::from(self.seed.is_some());
         if alone || self.freshness.level < Level::Stale {
             self.head_done();
@@ -248,6 +249,7 @@ impl Engine {
         self.target =
             Some(Snapshot { manifest_name, manifest, shelves, manifest_bytes: bytes, trust });
         self.target_renewed = true;
+        self.sources.news_came();
         self.save_state(false);
         Ok(true)
     }

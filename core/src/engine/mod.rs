@@ -9,7 +9,8 @@
 //! | `sync` | what of it is missing, and when is it complete? |
 //! | `read` | what does a key or a range say? |
 //! | `blob` | where are verified bytes of that name? |
-//! | `net` | who is asked, and what when a source lies or fails? |
+//! | `net` | what when a source lies or fails, and what is a transfer? |
+//! | `pace` | who is asked, for how much at once, and when is one left that is slow? |
 //! | `seed` | what does the file hold that came with the application? |
 //! | `work` | hashing, decoding and signature checks in bounded steps |
 //! | `follow` | who tells of a new version, and when to ask unasked? |
@@ -38,6 +39,7 @@ pub mod io;
 mod kept;
 mod merge;
 mod net;
+mod pace;
 mod read;
 mod report;
 mod roads;

@@ -3,7 +3,8 @@
 //! Bytes count only once they are verified. A lie is blamed on its source by name, costs the
 //! source its place, and the job goes on with another; what was verified of a bundle before a
 //! connection broke is kept, and the rest is asked for by range. An attacker who serves a body
-//! without end is cut off at the signed length.
+//! without end is cut off at the signed length. Whom to ask, and when to leave one who is slow, is
+//! in `pace`.
 
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -15,33 +16,19 @@ use crate::format::seed::PRELUDE_LEN;
 use crate::limits::{MAX_BOOTSTRAP_LEN, MAX_CHECKPOINT_LEN};
 use crate::map::{Map, Set};
 use crate::plan::queue::{Class, Queue, Ticket};
-use crate::plan::sources::{Choice, Severity, SourceId, Sources};
+use crate::plan::sources::{Severity, SourceId};
 use crate::trust::tiles::TileRef;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 
+use super::Engine;
 use super::blob::{BlobSpec, object_path};
 use super::io::{BundleState, ByteRange, Event, Failure, FetchFailure, Output, RequestId, Target};
-use super::seed::{SEED_PATH, Seed, Serves};
+use super::seed::SEED_PATH;
 use super::work::WorkItem;
-use super::{Engine, Pending};
 
-/// Fetches at once; beyond 8 a browser gains nothing.
-const MAX_FETCHES: usize = 6;
-/// Places beyond that for reads that somebody waits for.
-const EXTRA_FOR_READS: usize = 2;
-/// Bytes in flight and not yet durable, in all; a bundle waits while they are over it.
-const BYTE_BUDGET: u64 = 28 << 20;
-/// Those of them that are in the engine's memory: in flight, or waiting for a transaction.
-const MEMORY_BUDGET: u64 = 12 << 20;
 /// A read waits for a frame of a bundle under way when so many bytes or fewer are missing up to
 /// its end; a request of its own would take about as long and fetch the frame twice.
 const RIDE_BYTES: u64 = 128 << 10;
-/// A fetch that takes longer than this, and a millisecond more for each so many bytes, is given
-/// up: 16 KB/s is the slowest line that is worth waiting for.
-const FETCH_MS: u64 = 30_000;
-const FETCH_BYTES_PER_MS: u64 = 16;
-/// How long a job waits for the seed's index, at most, before it looks again.
-const SEED_WAIT_MS: u64 = 1000;
 /// Tries of one job before it fails, for reads and for syncs.
 const READ_TRIES: u32 = 3;
 const SYNC_TRIES: u32 = 8;
@@ -50,9 +37,11 @@ const SYNC_TRIES: u32 = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) what: What,
-    reach: Reach,
+    pub(super) reach: Reach,
     tries: u32,
-    avoid: Vec<SourceId>,
+    /// How often it was taken from a source that was slow.
+    pub(super) moves: u32,
+    pub(super) avoid: Vec<SourceId>,
     last_fault: Option<(&'static str, String)>,
 }
 
@@ -104,7 +93,7 @@ impl Job {
     }
 
     pub(super) fn within(what: What, reach: Reach) -> Self {
-        Self { what, reach, tries: 0, avoid: Vec::new(), last_fault: None }
+        Self { what, reach, tries: 0, moves: 0, avoid: Vec::new(), last_fault: None }
     }
 
     pub(super) fn is_blob(&self, name: &WireName) -> bool {
@@ -171,7 +160,7 @@ impl Job {
     }
 
     /// The signed length, or the format's bound where the object is mutable.
-    fn max_bytes(&self) -> u64 {
+    pub(super) fn max_bytes(&self) -> u64 {
         match &self.what {
             What::Checkpoint => MAX_CHECKPOINT_LEN as u64,
             What::Bootstrap => MAX_BOOTSTRAP_LEN as u64,
@@ -201,9 +190,11 @@ pub(super) struct Fetch {
     /// What came of anything but a bundle, which keeps its own bytes.
     pub(super) body: Vec<u8>,
     pub(super) ended: bool,
-    received: u64,
-    max_bytes: u64,
+    pub(super) received: u64,
+    pub(super) max_bytes: u64,
     pub(super) target: Target,
+    /// When it was asked for, and when bytes came last.
+    pub(super) since: Millis,
 }
 
 /// Queue and fetches.
@@ -248,96 +239,18 @@ impl Net {
         (missing <= RIDE_BYTES).then_some(Arriving::Soon)
     }
 
-    fn bytes_in_flight(&self) -> u64 {
+    pub(super) fn bytes_in_flight(&self) -> u64 {
         self.fetches.values().map(|fetch| fetch.max_bytes).sum()
     }
 }
 
-/// Who is to be asked for a job: the seed for what it lists, then the network by its record.
-fn choose(sources: &Sources, seed: Option<&Seed>, job: &Job, channel: &str, now: Millis) -> Choice {
-    let from_seed =
-        seed.filter(|seed| job.reach != Reach::Network && !job.avoid.contains(&seed.id));
-    let serves = from_seed.map_or(Serves::No, |seed| seed.serves(job, channel));
-    match (serves, from_seed, job.reach) {
-        (Serves::Yes, Some(seed), _) => Choice::Ask(seed.id),
-        // What the seed alone may give waits for its index; it wakes by itself.
-        (Serves::NotYet, _, Reach::Seed) => Choice::Later(now.plus(SEED_WAIT_MS)),
-        (Serves::Yes | Serves::No, _, Reach::Seed) => Choice::Nobody,
-        (_, _, Reach::All | Reach::Network) => {
-            sources.choose(&job.avoid, seed.map(|seed| seed.id), now)
-        }
-    }
-}
-
 impl Engine {
-    /// Starts every fetch that has a place, a source and room in the budget.
-    pub(super) fn start_fetches(&mut self, now: Millis) {
-        self.net.wake = None;
-        loop {
-            let flying = self.net.fetches.len();
-            let here = self.net.bytes_in_flight() + self.store.waiting_bytes() as u64;
-            let left = BYTE_BUDGET.saturating_sub(self.store.given_bytes() as u64);
-            let left = left.min(MEMORY_BUDGET).saturating_sub(here);
-            let (sources, seed) = (&self.sources, self.seed.as_ref());
-            let channel = self.channel.as_str();
-            let mut wake: Option<Millis> = None;
-            let taken = self.net.queue.take_first(|ticket, job| {
-                let reads = ticket.class() == Class::Read;
-                let places = if reads { MAX_FETCHES + EXTRA_FOR_READS } else { MAX_FETCHES };
-                let room = !job.is_sync() || flying == 0 || job.max_bytes() <= left;
-                if flying >= places || !room {
-                    return None;
-                }
-                match choose(sources, seed, job, channel, now) {
-                    Choice::Ask(source) => Some(Some(source)),
-                    Choice::Nobody => Some(None),
-                    Choice::Later(time) => {
-                        wake = Some(wake.map_or(time, |earliest: Millis| earliest.min(time)));
-                        None
-                    }
-                }
-            });
-            self.net.wake = wake;
-            match taken {
-                None => return,
-                Some((_, job, None)) => self.job_failed(job, now),
-                Some((ticket, job, Some(source))) => self.start_fetch(ticket, job, source, now),
-            }
-        }
-    }
-
-    fn start_fetch(&mut self, ticket: Ticket, job: Job, source: SourceId, now: Millis) {
-        let request = self.request(Pending::Fetch);
-        let target = job.target(self.channel.as_str());
-        let max_bytes = job.max_bytes();
-        self.sources.asked(source);
-        let seed = self.seed.as_ref().filter(|seed| seed.id == source);
-        let asked = seed.map(|seed| seed.target(&target, max_bytes));
-        self.requests_made += u64::from(asked.is_none());
-        if let What::Bundle(bundle) = &job.what {
-            let event = bundle.event(BundleState::Fetching);
-            self.event(event);
-        }
-        self.outputs.push_back(Output::Fetch {
-            request,
-            source,
-            target: asked.unwrap_or_else(|| target.clone()),
-            max_bytes,
-            deadline: now.plus(FETCH_MS + max_bytes / FETCH_BYTES_PER_MS),
-        });
-        let body = Vec::new();
-        let fetch =
-            Fetch { ticket, job, source, body, ended: false, received: 0, max_bytes, target };
-        self.net.fetches.insert(request, fetch);
-    }
-
     pub(super) fn body_came(&mut self, request: RequestId, bytes: Vec<u8>, now: Millis) {
         let Some(fetch) = self.net.fetches.get_mut(&request) else { return };
-        fetch.received += bytes.len() as u64;
+        fetch.flowed(&mut self.sources, bytes.len() as u64, now);
         let from_seed = self.seed.as_ref().is_some_and(|seed| seed.id == fetch.source);
         self.bytes_fetched += if from_seed { 0 } else { bytes.len() as u64 };
         self.meter.add(bytes.len() as u64, now);
-        self.sources.received(fetch.source, bytes.len() as u64);
         if fetch.received > fetch.max_bytes {
             return self.fetch_faulted(request, Fault::lie("peer/too-long", TOO_LONG), now);
         }
@@ -370,6 +283,7 @@ impl Engine {
             return;
         }
         if let Some(fetch) = self.net.fetches.get_mut(&request) {
+            fetch.stopped(&mut self.sources);
             fetch.ended = true;
             self.work.push(WorkItem::Body(request));
         }
@@ -453,8 +367,9 @@ impl Engine {
     }
 
     /// Takes a fetch out; one whose completion is still to come is cancelled.
-    fn take_fetch(&mut self, request: RequestId) -> Option<Fetch> {
+    pub(super) fn take_fetch(&mut self, request: RequestId) -> Option<Fetch> {
         let fetch = self.net.fetches.remove(&request)?;
+        fetch.stopped(&mut self.sources);
         if !fetch.ended && self.pending.contains_key(&request) {
             self.net.cancelled.insert(request);
             self.outputs.push_back(Output::CancelFetch { request });
@@ -484,13 +399,11 @@ impl Engine {
             .map(|(request, _)| *request)
             .collect();
         for request in chosen {
-            if let Some(fetch) = self.take_fetch(request) {
-                self.sources.cancelled(fetch.source);
-            }
+            self.take_fetch(request);
         }
     }
 
-    fn job_failed(&mut self, job: Job, now: Millis) {
+    pub(super) fn job_failed(&mut self, job: Job, now: Millis) {
         if job.reach == Reach::Seed {
             return self.seed_job_failed(job, now);
         }

@@ -23,7 +23,7 @@ use super::store::Given;
 use super::{Engine, Pending};
 
 /// Bundles queued or on their way at once: enough that no place stays empty.
-const BUNDLES_AHEAD: usize = 12;
+const BUNDLES_AHEAD: usize = 24;
 
 /// Least time between two progress events.
 const PROGRESS_MS: u64 = 100;

@@ -196,7 +196,7 @@ impl Engine {
                 let class = fetch_class;
                 self.seed_head_came(*index_len, &body, class)
             }
-            What::Checkpoint => self.checkpoint_came(&body),
+            What::Checkpoint => self.checkpoint_came(&body, source),
             What::Bootstrap => self.bootstrap_came(&body, source, urgent),
             What::Bundle(_) => Ok(()),
         };

@@ -76,7 +76,7 @@ pub struct SourcePlan {
     pub latency_ms: u64,
     /// Bandwidth of one connection.
     pub bytes_per_ms: u64,
-    /// How many versions behind it is, until the calm.
+    /// How many versions behind it is, until the end.
     pub lag: usize,
     /// Faults of the link in a thousand answers, until the calm.
     pub faults: u64,

@@ -1,0 +1,289 @@
+//! Pacing: whom to ask and for how much at once, and when to leave a source that is slow.
+//!
+//! One hard budget holds for all bytes that are in flight, unchecked or not yet durable: a slow
+//! store slows the network. Several sources serve one sync, each as much as it is measured to
+//! give. A transfer that another source would long have done is taken from a slow one; what was
+//! verified of it is kept, and the rest asked for by range. So nothing is ever fetched twice but
+//! the frame that was on its way.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::plan::queue::{Class, Ticket};
+use crate::plan::sources::{Ask, Choice, Flight, Purpose, Severity, SourceId, Sources};
+use crate::types::Millis;
+
+use super::io::{BundleState, Event, Output, RequestId};
+use super::net::{Fetch, Job, Net, Reach, What};
+use super::seed::{Seed, Serves};
+use super::{Engine, Pending};
+
+/// Fetches at once from all sources, and places beyond that for what somebody waits for.
+const MAX_FETCHES: usize = 12;
+const EXTRA_FOR_READS: usize = 2;
+/// Bytes in flight and not yet durable, in all; a bundle waits while they are over it.
+const BYTE_BUDGET: u64 = 28 << 20;
+/// Those of them that are in the engine's memory: in flight, or waiting for a transaction.
+const MEMORY_BUDGET: u64 = 12 << 20;
+/// A fetch that takes longer than this, and a millisecond more for each so many bytes, is given
+/// up: 16 KB/s is the slowest line that is worth waiting for.
+const FETCH_MS: u64 = 30_000;
+const FETCH_BYTES_PER_MS: u64 = 16;
+/// How long a job waits for the seed's index, at most, before it looks again.
+const SEED_WAIT_MS: u64 = 1000;
+/// What is smaller says nothing about a source's rate.
+const BULK_BYTES: u64 = 64 << 10;
+/// How often transfers are looked at, where there are several sources.
+const LOOK_MS: u64 = 250;
+/// A transfer is taken from a source when another one would need less than half of the time that
+/// it will still take, and so much less; a job is taken so often at most.
+const GAIN_MS: u64 = 1000;
+const MOVES_MAX: u32 = 3;
+
+fn purpose(class: Class, job: &Job) -> Purpose {
+    match (&job.what, class) {
+        (_, Class::Read) => Purpose::Read,
+        (What::Checkpoint | What::Bootstrap, _) => Purpose::News,
+        _ => Purpose::Sync,
+    }
+}
+
+/// Who is to be asked for a job: the seed for what it lists, then the network by its record.
+fn choose(
+    sources: &Sources,
+    seed: Option<&Seed>,
+    ticket: Ticket,
+    job: &Job,
+    flights: &[Flight],
+    channel: &str,
+    now: Millis,
+) -> Choice {
+    let from_seed =
+        seed.filter(|seed| job.reach != Reach::Network && !job.avoid.contains(&seed.id));
+    let serves = from_seed.map_or(Serves::No, |seed| seed.serves(job, channel));
+    match (serves, from_seed, job.reach) {
+        (Serves::Yes, Some(seed), _) => Choice::Ask(seed.id),
+        // What the seed alone may give waits for its index; it wakes by itself.
+        (Serves::NotYet, _, Reach::Seed) => Choice::Later(now.plus(SEED_WAIT_MS)),
+        (Serves::Yes | Serves::No, _, Reach::Seed) => Choice::Nobody,
+        (_, _, Reach::All | Reach::Network) => {
+            let ask = Ask {
+                avoid: &job.avoid,
+                never: seed.map(|seed| seed.id),
+                len: job.max_bytes(),
+                purpose: purpose(ticket.class(), job),
+                flights,
+            };
+            sources.choose(&ask, now)
+        }
+    }
+}
+
+impl Net {
+    fn flights(&self) -> Vec<Flight> {
+        let left = |fetch: &Fetch| fetch.max_bytes.saturating_sub(fetch.received);
+        let flights = self.fetches.values().filter(|fetch| !fetch.ended);
+        flights.map(|fetch| Flight { source: fetch.source, left: left(fetch) }).collect()
+    }
+}
+
+impl Fetch {
+    fn is_bulk(&self) -> bool {
+        self.max_bytes >= BULK_BYTES
+    }
+
+    /// Bytes of it came.
+    pub(super) fn flowed(&mut self, sources: &mut Sources, bytes: u64, now: Millis) {
+        let (first, bulk) = (self.received == 0, self.is_bulk());
+        self.received += bytes;
+        sources.received(self.source, bytes);
+        if let Some(gauge) = sources.gauge(self.source) {
+            if first {
+                gauge.answered(now.since(self.since));
+            }
+            if bulk && first {
+                gauge.began(now);
+            }
+            if bulk {
+                gauge.came(bytes, now);
+            }
+        }
+        self.since = now;
+    }
+
+    /// It gives nothing more.
+    pub(super) fn stopped(&self, sources: &mut Sources) {
+        if self.received > 0
+            && !self.ended
+            && self.is_bulk()
+            && let Some(gauge) = sources.gauge(self.source)
+        {
+            gauge.ended();
+        }
+    }
+}
+
+impl Engine {
+    /// Starts every fetch that has a place, a source and room in the budget.
+    pub(super) fn start_fetches(&mut self, now: Millis) {
+        self.net.wake = None;
+        self.leave_the_slow(now);
+        loop {
+            let flying = self.net.fetches.len();
+            let here = self.net.bytes_in_flight() + self.store.waiting_bytes() as u64;
+            let left = BYTE_BUDGET.saturating_sub(self.store.given_bytes() as u64);
+            let left = left.min(MEMORY_BUDGET).saturating_sub(here);
+            let (sources, seed) = (&self.sources, self.seed.as_ref());
+            let (channel, flights) = (self.channel.as_str(), self.net.flights());
+            let mut wake: Option<Millis> = self.net.wake;
+            let taken = self.net.queue.take_first(|ticket, job| {
+                let reads = ticket.class() == Class::Read;
+                let places = if reads { MAX_FETCHES + EXTRA_FOR_READS } else { MAX_FETCHES };
+                let room = !job.is_sync() || flying == 0 || job.max_bytes() <= left;
+                if flying >= places || !room {
+                    return None;
+                }
+                match choose(sources, seed, ticket, job, &flights, channel, now) {
+                    Choice::Ask(source) => Some(Some(source)),
+                    Choice::Nobody => Some(None),
+                    Choice::Wait => None,
+                    Choice::Later(time) => {
+                        wake = Some(wake.map_or(time, |earliest: Millis| earliest.min(time)));
+                        None
+                    }
+                }
+            });
+            self.net.wake = wake;
+            match taken {
+                None => break,
+                Some((_, job, None)) => self.job_failed(job, now),
+                Some((ticket, job, Some(source))) => self.start_fetch(ticket, job, source, now),
+            }
+        }
+        if !self.net.fetches.is_empty() && self.are_several(now) {
+            let look = now.plus(LOOK_MS);
+            self.net.wake = Some(self.net.wake.map_or(look, |wake| wake.min(look)));
+        }
+    }
+
+    fn start_fetch(&mut self, ticket: Ticket, job: Job, source: SourceId, now: Millis) {
+        let request = self.request(Pending::Fetch);
+        let target = job.target(self.channel.as_str());
+        let max_bytes = job.max_bytes();
+        self.sources.asked(source);
+        let seed = self.seed.as_ref().filter(|seed| seed.id == source);
+        let asked = seed.map(|seed| seed.target(&target, max_bytes));
+        self.requests_made += u64::from(asked.is_none());
+        if let What::Bundle(bundle) = &job.what {
+            let event = bundle.event(BundleState::Fetching);
+            self.event(event);
+        }
+        self.outputs.push_back(Output::Fetch {
+            request,
+            source,
+            target: asked.unwrap_or_else(|| target.clone()),
+            max_bytes,
+            deadline: now.plus(FETCH_MS + max_bytes / FETCH_BYTES_PER_MS),
+        });
+        let (body, since) = (Vec::new(), now);
+        let fetch = Fetch {
+            ticket,
+            job,
+            source,
+            body,
+            ended: false,
+            received: 0,
+            max_bytes,
+            target,
+            since,
+        };
+        self.net.fetches.insert(request, fetch);
+    }
+
+    fn are_several(&self, now: Millis) -> bool {
+        self.sources.usable(self.seed.as_ref().map(|seed| seed.id), now) > 1
+    }
+
+    /// Takes each transfer from its source that another one would long have done, queue and all.
+    fn leave_the_slow(&mut self, now: Millis) {
+        if !self.are_several(now) {
+            return;
+        }
+        let requests: Vec<RequestId> = self.net.fetches.keys().copied().collect();
+        for request in requests {
+            if self.is_slow(request, now) {
+                self.leave(request, now);
+            }
+        }
+    }
+
+    fn is_slow(&self, request: RequestId, now: Millis) -> bool {
+        let Some(fetch) = self.net.fetches.get(&request) else { return false };
+        if fetch.ended || fetch.job.moves >= MOVES_MAX || self.is_seed(fetch.source) {
+            return false;
+        }
+        let flights = self.net.flights();
+        let others: Vec<Flight> =
+            flights.iter().filter(|flight| flight.source != fetch.source).copied().collect();
+        let mut beside = flights;
+        let own =
+            Flight { source: fetch.source, left: fetch.max_bytes.saturating_sub(fetch.received) };
+        if let Some(at) = beside.iter().position(|flight| *flight == own) {
+            beside.swap_remove(at);
+        }
+        // Who gave nothing for a while will hardly give more in the next while.
+        let still = now.since(fetch.since);
+        let stay = self.sources.expected_ms(fetch.source, own.left, &beside, now).max(still);
+        if stay < GAIN_MS {
+            return false;
+        }
+        let mut avoid = fetch.job.avoid.clone();
+        avoid.push(fetch.source);
+        let len = fetch.job.max_bytes();
+        let ask = Ask {
+            avoid: &avoid,
+            never: self.seed.as_ref().map(|seed| seed.id),
+            len,
+            purpose: purpose(fetch.ticket.class(), &fetch.job),
+            flights: &others,
+        };
+        let Choice::Ask(other) = self.sources.choose(&ask, now) else { return false };
+        if avoid.contains(&other) {
+            return false;
+        }
+        // What waits for a place is done first; each source gives its share.
+        let queue: u64 = match fetch.job.is_sync() {
+            true => self.net.queue.iter().map(Job::max_bytes).sum(),
+            false => 0,
+        };
+        let go = self.sources.expected_ms(other, len, &others, now)
+            + self.sources.expected_ms(other, queue, &[], now);
+        stay > 2 * go + GAIN_MS
+    }
+
+    fn leave(&mut self, request: RequestId, now: Millis) {
+        let Some(Fetch { source, received, .. }) = self.net.fetches.get(&request) else { return };
+        let (source, silent) = (*source, *received == 0);
+        if let Some(gauge) = self.sources.gauge(source) {
+            gauge.came(0, now);
+        }
+        let Some(Fetch { ticket, mut job, target, .. }) = self.take_fetch(request) else { return };
+        // Who is merely slower than others is not to blame.
+        let code = if silent { "peer/timeout" } else { "peer/slow" };
+        if silent {
+            let failure = Severity::Failure { retry_after_ms: None };
+            self.sources.faulted(source, code, failure, now);
+        }
+        let name = String::from(self.sources.name(source));
+        let detail = String::from("another source would have been done");
+        self.event(Event::Fault { source: name, code, object: target.path, detail });
+        if let What::Bundle(bundle) = &mut job.what {
+            bundle.bytes.truncate(bundle.verified_len);
+        }
+        job.moves += 1;
+        if !job.avoid.contains(&source) {
+            job.avoid.push(source);
+        }
+        self.net.queue.put_back(ticket, job);
+    }
+}
