@@ -17,7 +17,7 @@
 //!
 //! # Map
 //!
-//! Arrows between modules point one way: `types`, `limits`, `map`, `error` ← `hash`, `codec` ←
+//! Arrows between modules point one way: `types`, `limits`, `map`, `error`, `planted` ← `hash`, `codec` ←
 //! `format`, `frame` ← `tree`, `trust`, `keep` ← `httpsig`, `plan` ← `engine`. `cargo xtask
 //! tidy` enforces them.
 //!
@@ -41,6 +41,7 @@ pub mod keep;
 pub mod limits;
 pub mod map;
 pub mod plan;
+pub mod planted;
 pub mod tree;
 pub mod trust;
 pub mod types;

@@ -18,10 +18,16 @@ pub(crate) struct Args {
     /// Tell the story of the seed in words, and write no figures
     #[arg(long, conflicts_with = "runs")]
     explain: bool,
+    /// Plant ten bugs, one after the other, and count those that are found, each within --runs
+    #[arg(long, conflicts_with_all = ["seed", "explain"])]
+    bugs: bool,
 }
 
 /// The verb.
 pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
+    if args.bugs {
+        return bugs(shop, args.runs);
+    }
     let runs = if args.explain { 1 } else { args.runs };
     let mut cargo = shop.cargo();
     cargo.args(["run", "--quiet", "--locked", "--release", "-p", "packice-tests"]);
@@ -43,6 +49,25 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     shop.add_bench("sim", &figures, &detail)?;
     if violations > 0 {
         bail!("{violations} of {runs} runs broke an invariant");
+    }
+    Ok(())
+}
+
+/// Whether the simulator finds what is broken on purpose.
+fn bugs(shop: &mut Shop, runs: u64) -> Result<()> {
+    let mut cargo = shop.cargo();
+    cargo.args(["run", "--quiet", "--locked", "--release", "-p", "packice-tests"]);
+    cargo.args(["--features", "planted", "--bin", "sim_bugs", "--", &runs.to_string()]);
+    let (ended, said) = step::tee(&mut cargo)?;
+    let line = said.lines().rev().find(|line| line.starts_with('{'));
+    let report: Value = serde_json::from_str(line.context("the simulator did not end")?)?;
+    let (found, planted) = (report["found"].clone(), report["planted"].clone());
+    println!("{found} of {planted} planted bugs found, each within {runs} runs");
+    let mut detail = serde_json::Map::new();
+    detail.insert("bugs".into(), json!({"report": report, "commit": shop.commit()}));
+    shop.add_bench("sim", &[("d1.mutants_found", found, "bugs")], &detail)?;
+    if !ended {
+        bail!("a planted bug was not found, or a run without one broke an invariant");
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::format::layout;
 use crate::hash;
 use crate::map::Set;
 use crate::plan::queue::Class;
+use crate::planted::{self, Bug};
 use crate::trust::manifest::check_object;
 use crate::types::{ObjectKind, ObjectRef, WireName};
 
@@ -465,7 +466,7 @@ impl BlobSpec {
     pub(super) fn verdict(&self, body: &[u8]) -> Result<(), Fault> {
         if (body.len() as u64) < self.len() {
             Err(Fault::truncated())
-        } else if self.check(body) {
+        } else if self.check(body) || planted::is(Bug::ObjectUnhashed) {
             Ok(())
         } else {
             Err(Fault::lie("peer/hash-mismatch", "the bytes are not those that are named"))

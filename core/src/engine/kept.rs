@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use crate::limits::MAX_KEPT_VERSIONS;
 use crate::map::Set;
+use crate::planted::{self, Bug};
 use crate::types::{Millis, Version};
 
 use super::Engine;
@@ -126,7 +127,7 @@ impl Engine {
         let unneeded: Vec<StoreKey> = self
             .store
             .inventory()
-            .filter(|key| !needed.contains(key))
+            .filter(|key| !needed.contains(key) || planted::is(Bug::NeededCollected))
             .take(ROWS_A_STEP)
             .copied()
             .collect();

@@ -17,6 +17,7 @@ use crate::limits::{MAX_BOOTSTRAP_LEN, MAX_CHECKPOINT_LEN};
 use crate::map::{Map, Set};
 use crate::plan::queue::{Class, Queue, Ticket};
 use crate::plan::sources::{Severity, SourceId};
+use crate::planted::{self, Bug};
 use crate::trust::tiles::TileRef;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 
@@ -339,7 +340,9 @@ impl Engine {
             object: target.path,
             detail: fault.detail,
         });
-        if let What::Bundle(bundle) = &mut job.what {
+        if let What::Bundle(bundle) = &mut job.what
+            && !planted::is(Bug::StalePrefix)
+        {
             bundle.bytes.truncate(bundle.verified_len);
         }
         job.tries += 1;
@@ -352,7 +355,11 @@ impl Engine {
         let asked = job.avoid.iter().filter(|source| !self.is_seed(**source)).count();
         let nobody_left = missing && asked + in_seed >= self.sources.len();
         let tries = if ticket.class() == Class::Read { READ_TRIES } else { SYNC_TRIES };
-        if nobody_left || job.tries >= tries {
+        if planted::is(Bug::JobForgotten) {
+            return;
+        }
+        let endless = planted::is(Bug::RetryAtOnce);
+        if nobody_left || (job.tries >= tries && !endless) {
             self.job_failed(job, now);
         } else {
             self.net.queue.put_back(ticket, job);

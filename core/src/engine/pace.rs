@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::plan::queue::{Class, Ticket};
-use crate::plan::sources::{Ask, Choice, Flight, Purpose, Severity, SourceId, Sources};
+use crate::plan::sources::{Ask, BULK_BYTES, Choice, Flight, Purpose, Severity, SourceId, Sources};
 use crate::types::Millis;
 
 use super::io::{BundleState, Event, Output, RequestId};
@@ -31,8 +31,6 @@ const FETCH_MS: u64 = 30_000;
 const FETCH_BYTES_PER_MS: u64 = 16;
 /// How long a job waits for the seed's index, at most, before it looks again.
 const SEED_WAIT_MS: u64 = 1000;
-/// What is smaller says nothing about a source's rate.
-const BULK_BYTES: u64 = 64 << 10;
 /// How often transfers are looked at, where there are several sources.
 const LOOK_MS: u64 = 250;
 /// A transfer is taken from a source when another one would need less than half of the time that

@@ -8,6 +8,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::planted::{self, Bug};
 use crate::types::Millis;
 
 use super::gauge::Gauge;
@@ -28,7 +29,9 @@ const PLACES_UNKNOWN: usize = 2;
 /// What a source is taken to give, in bytes a second, where none has given anything yet.
 const RATE: u64 = 1_000_000;
 /// A difference that is no reason to leave the order in which the sources were named.
-const STEP_MS: u64 = 25;
+const STEP_MS: u64 = 50;
+/// What is smaller goes to the nearest, whatever is under way there, and says nothing of a rate.
+pub(crate) const BULK_BYTES: u64 = 64 << 10;
 
 /// A source, numbered by the order in which it was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -349,7 +352,12 @@ impl Sources {
         let Some(source) = self.sources.get_mut(id.0 as usize) else { return };
         source.faults += 1;
         source.last_fault = Some(code);
+        let severity = match severity {
+            Severity::Failure { .. } if planted::is(Bug::FailureIsALie) => Severity::Lie,
+            severity => severity,
+        };
         match severity {
+            Severity::Failure { .. } if planted::is(Bug::RetryAtOnce) => {}
             Severity::Lie => {
                 let span = (BAN_MS << source.lies.min(16)).min(BAN_MS_MAX);
                 source.lies += 1;
@@ -417,10 +425,13 @@ struct Guess {
 
 impl Source {
     fn expected_ms(&self, id: SourceId, ask: &Ask<'_>, guess: &Guess, now: Millis) -> u64 {
+        let latency_ms = self.gauge.latency_ms().unwrap_or(guess.latency_ms);
+        if ask.len < BULK_BYTES {
+            return latency_ms;
+        }
         let beside = ask.flights.iter().filter(|flight| flight.source == id);
         let bytes = ask.len + beside.map(|flight| flight.left.min(ask.len)).sum::<u64>();
         let rate = self.gauge.rate(now).unwrap_or(guess.rate).max(1);
-        let latency_ms = self.gauge.latency_ms().unwrap_or(guess.latency_ms);
         latency_ms + bytes.saturating_mul(1000) / rate
     }
 

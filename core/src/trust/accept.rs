@@ -28,6 +28,7 @@ use crate::limits::{
     MAX_CHECKPOINT_LEN, MAX_HEAD_LEN, MAX_KEPT_TRUST_CHAIN, MAX_PROOF_HASHES, MAX_TRUST_ROOT_LEN,
     MAX_TRUST_STATE_LEN,
 };
+use crate::planted::{self, Bug};
 use crate::types::{LogHash, Millis, Name};
 
 const MAGIC: &[u8; 4] = b"PKA1";
@@ -161,7 +162,7 @@ pub fn check_heads(old: &Head, new: &Head) -> Result<(), Error> {
         let Some(held) = old.channel(channel.name.as_str()) else {
             continue;
         };
-        if channel.version < held.version {
+        if channel.version < held.version && !planted::is(Bug::OlderTaken) {
             let (offered, held) = (channel.version.0, held.version.0);
             return Err(TrustError::VersionRollback { offered, held }.into());
         }
@@ -392,6 +393,7 @@ impl TrustState {
         let proven = Proven::check(&chain, checkpoint, head, inclusion)?;
         let old = self.accepted.as_ref().map(|accepted| (&accepted.head, accepted.seen()));
         let Ground { seen, reset } = ground(&chain, old, &proven.head);
+        let seen = if planted::is(Bug::OlderTaken) { proven.seen() } else { seen };
         check_size(proven.seen(), seen)?;
         let mut proven = proven;
         if self.is_as_good(&proven) {

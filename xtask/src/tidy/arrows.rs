@@ -26,7 +26,7 @@ enum Allowed {
 
 /// The layers of core, lowest first: a module may use its own layer and those below.
 const LAYERS: &[&[&str]] = &[
-    &["types", "limits", "map", "error"],
+    &["types", "limits", "map", "error", "planted"],
     &["hash", "codec", "format"],
     &["tree", "trust", "frame", "delta", "keep"],
     &["plan", "httpsig"],
