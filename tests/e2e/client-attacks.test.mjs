@@ -21,6 +21,7 @@ const [KEY, VALUE] = COLLECTIONS[1].records[12_345];
 describe('attacks on the client in Chromium', { concurrency: false }, () => {
   let world;
   let honest;
+  let far;
   let hostile;
   let page;
   let roots;
@@ -31,7 +32,11 @@ describe('attacks on the client in Chromium', { concurrency: false }, () => {
     world = await startWorld({ dataset: 'attacked', collections: COLLECTIONS });
     honest = await startStripped({ target: world.edge.url });
     hostile = await startProxy({ target: honest.url });
+    // Further away, so that each object is asked of the hostile one first.
+    far = await startProxy({ target: honest.url });
+    far.setRules([{ kind: '*', action: 'delay', ms: 70 }]);
     world.later(() => hostile.close());
+    world.later(() => far.close());
     world.later(() => honest.close());
     ({ page } = await world.page());
     const clean = await run([hostile]);
@@ -80,7 +85,7 @@ describe('attacks on the client in Chromium', { concurrency: false }, () => {
       test(`${action} every ${kind}: blamed, and completed from the honest source`, async () => {
         hostile.setRules([rule(kind, action)]);
         hostile.reset();
-        const both = await run([hostile, honest]);
+        const both = await run([hostile, far]);
         const struck = hostile.log.filter((entry) => entry.struck);
         assert.ok(struck.length > 0, 'the hostile source was not asked');
         assert.equal(both.failure, null);
@@ -133,7 +138,7 @@ describe('attacks on the client in Chromium', { concurrency: false }, () => {
     test(`a source that fails by ${action} does not stop the sync`, async () => {
       hostile.setRules([{ kind: '*', action, after: 1 }]);
       hostile.reset();
-      const both = await run([hostile, honest]);
+      const both = await run([hostile, far]);
       assert.equal(both.failure, null);
       assert.equal(both.stored, true);
       assert.deepEqual(both.roots, roots);

@@ -29,6 +29,9 @@ const MEMORY_BUDGET: u64 = 12 << 20;
 /// up: 16 KB/s is the slowest line that is worth waiting for.
 const FETCH_MS: u64 = 30_000;
 const FETCH_BYTES_PER_MS: u64 = 16;
+/// What an answer of a source of which nothing is known is taken to need, beside its bytes on the
+/// slowest line.
+const LATENCY_MS: u64 = 1000;
 /// How long a job waits for the seed's index, at most, before it looks again.
 const SEED_WAIT_MS: u64 = 1000;
 /// How often transfers are looked at, where there are several sources.
@@ -231,7 +234,8 @@ impl Engine {
         }
         // Who gave nothing for a while will hardly give more in the next while.
         let still = now.since(fetch.since);
-        let stay = self.sources.expected_ms(fetch.source, own.left, &beside, now).max(still);
+        let stay = self.sources.expected_ms(fetch.source, own.left, &beside, now);
+        let stay = stay.unwrap_or(0).max(still);
         if stay < GAIN_MS {
             return false;
         }
@@ -254,8 +258,10 @@ impl Engine {
             true => self.net.queue.iter().map(Job::max_bytes).sum(),
             false => 0,
         };
-        let go = self.sources.expected_ms(other, len, &others, now)
-            + self.sources.expected_ms(other, queue, &[], now);
+        let slowly = |len: u64| LATENCY_MS + len / FETCH_BYTES_PER_MS;
+        let expected = |len, flights| self.sources.expected_ms(other, len, flights, now);
+        let go = expected(len, &others).unwrap_or_else(|| slowly(len))
+            + expected(queue, &[]).unwrap_or_else(|| slowly(queue));
         stay > 2 * go + GAIN_MS
     }
 

@@ -294,11 +294,18 @@ impl Sources {
     }
 
     /// How long so many bytes will take at a source, among what is under way there: each transfer
-    /// gets its share. Without a measurement, a second's latency and a slow line.
-    pub fn expected_ms(&self, id: SourceId, len: u64, flights: &[Flight], now: Millis) -> u64 {
-        let guess = Guess { rate: RATE / 8, latency_ms: 1000 };
+    /// gets its share. `None` as long as its rate is not known.
+    pub fn expected_ms(
+        &self,
+        id: SourceId,
+        len: u64,
+        flights: &[Flight],
+        now: Millis,
+    ) -> Option<u64> {
+        let source = self.get(id)?;
+        let guess = Guess { rate: source.gauge.rate(now)?, latency_ms: 0 };
         let ask = Ask { avoid: &[], never: None, len, purpose: Purpose::Sync, flights };
-        self.get(id).map_or(u64::MAX, |source| source.expected_ms(id, &ask, &guess, now))
+        Some(source.expected_ms(id, &ask, &guess, now))
     }
 
     /// The source had nothing newer.
