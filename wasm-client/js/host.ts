@@ -11,7 +11,8 @@ import init, {
   type WasmSource,
 } from "./packice_client.js";
 import { toWire, type WireError } from "./errors.js";
-import type { Method, Methods, Page, PageArgs, Reply, Request } from "./rpc.js";
+import type { EventReply, Method, Methods, Page, PageArgs, Reply, Request } from "./rpc.js";
+import { Tabs } from "./tabs.js";
 import type { Events } from "./types.js";
 
 export type Send = (reply: Reply) => void;
@@ -74,6 +75,11 @@ function seedReader(seed: Blob | string): ReadSeed {
  */
 const FREQUENT = new Set<unknown>(["bundle", "progress", "audit"] satisfies (keyof Events)[]);
 
+/** Whether an event says that another version serves. */
+function movesOn({ event, data }: EventReply): boolean {
+  return event === "changed" || (event === "state" && data.phase === "complete");
+}
+
 /** How many pages of a range are begun before they are asked for. */
 const PAGES_AHEAD = 2;
 
@@ -94,6 +100,7 @@ function samePage(a: PageArgs, b: PageArgs): boolean {
 /** Serves one data set: the returned function takes requests, answers go to `send`. */
 export function serve(send: Send): (request: Request) => void {
   let client: Client | undefined;
+  let tabs: Tabs | undefined;
   /** The engine's ids of a request's reads: one, or one for each key. */
   const running = new Map<number, number[]>();
   let nextRead = 1;
@@ -179,9 +186,21 @@ export function serve(send: Send): (request: Request) => void {
       onPanic(die);
       const readSeed = options.seed === undefined ? undefined : seedReader(options.seed);
       const emit = (event: unknown, data: unknown) => {
-        if (heard.has(event) || !FREQUENT.has(event)) send({ event, data } as Reply);
+        const said = { event, data } as EventReply;
+        if (heard.has(event) || !FREQUENT.has(event)) send(said);
+        if (tabs && movesOn(said)) tabs.tell(said);
       };
-      client = await Client.open({ ...options, readSeed }, emit);
+      const opened = (client = await Client.open({ ...options, readSeed }, emit));
+      if (opened.shared && Tabs.exist()) {
+        tabs = new Tabs(options.database, {
+          lead: (on) => client?.lead(on),
+          renew: async () => client?.renew(),
+          sync: () => opened.sync(nextRead++),
+          emit: send,
+        });
+      } else {
+        opened.lead(true);
+      }
     },
     async destroy(_id, { database, wasmUrl }) {
       await load(wasmUrl);
@@ -200,7 +219,7 @@ export function serve(send: Send): (request: Request) => void {
       return { collection, key, ...proof };
     },
     status: () => opened().status(),
-    sync: (id) => opened().sync(read(id)),
+    sync: (id) => (tabs?.leads === false ? tabs.sync() : opened().sync(read(id))),
     pin: () => opened().pin(),
     unpin: (_id, version) => client?.unpin(version),
     rollBack: (_id, version) => opened().rollBack(version),
@@ -208,6 +227,7 @@ export function serve(send: Send): (request: Request) => void {
       const closing = client;
       client = undefined;
       ahead = [];
+      tabs?.close();
       await closing?.close();
     },
   };

@@ -76,6 +76,8 @@ pub(crate) struct Host {
     line: RefCell<Option<(RequestId, Line)>>,
     /// The versions that are pinned, each as often as it is: a new engine is told them again.
     pins: RefCell<Vec<Version>>,
+    /// Whether this client keeps the database up to date, of those that have it open.
+    leads: Cell<bool>,
     /// Counts engines: a completion for an old one is dropped.
     era: Cell<u32>,
     restarts: Cell<u32>,
@@ -96,7 +98,7 @@ impl Host {
         store: Store,
         emit: Function,
     ) -> Result<Rc<Self>, JsValue> {
-        let engine = options.engine()?;
+        let engine = options.engine(false)?;
         let host = Rc::new(Self {
             options,
             store,
@@ -112,6 +114,7 @@ impl Host {
             bodies: Bodies::default(),
             line: RefCell::default(),
             pins: RefCell::default(),
+            leads: Cell::new(false),
             era: Cell::new(0),
             restarts: Cell::new(0),
             state: RefCell::default(),
@@ -142,6 +145,35 @@ impl Host {
         let promise = self.calls.sync(id);
         self.command(Command::Sync);
         promise
+    }
+
+    /// Whether others may have the database open.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.store, Store::Idb(_))
+    }
+
+    /// Begins to follow what comes, where that is wanted, or leaves it to another client.
+    pub(crate) fn lead(self: &Rc<Self>, on: bool) {
+        let before = self.leads.replace(on);
+        let Some(follow) = self.options.follow.filter(|_| on != before) else { return };
+        if on {
+            self.engine.borrow_mut().follow(follow);
+            self.feed(Input::Tick);
+        } else if self.restart() {
+            self.restarts.set(0);
+        }
+    }
+
+    /// Goes on from the state in the store, where another client moved it.
+    pub(crate) async fn renew(self: Rc<Self>) {
+        let era = self.era.get();
+        let row = self.store.load(&[StoreKey::State]).await.pop().flatten();
+        let known = self.state.borrow().clone();
+        let moved = row.as_ref() != known.as_deref();
+        // One that was restarted meanwhile has read it already.
+        if moved && self.era.get() == era && self.restart() {
+            self.restarts.set(0);
+        }
     }
 
     /// Pins the version that serves: the status, which the engine gives at once or as soon as it
@@ -512,7 +544,7 @@ impl Host {
     /// does not help.
     fn restart(self: &Rc<Self>) -> bool {
         let count = self.restarts.get() + 1;
-        let Ok(engine) = self.options.engine() else { return false };
+        let Ok(engine) = self.options.engine(self.leads.get()) else { return false };
         if count > MAX_RESTARTS || self.closed.get() {
             return false;
         }

@@ -132,6 +132,26 @@ impl Client {
         self.host.status()
     }
 
+    /// Whether others may have this database open.
+    #[wasm_bindgen(getter)]
+    pub fn shared(&self) -> bool {
+        self.host.is_shared()
+    }
+
+    /// Of those that have the database open, it is the one that keeps it up to date, or no more.
+    pub fn lead(&self, on: bool) {
+        self.host.lead(on);
+    }
+
+    /// Goes on from what another one wrote, if it did.
+    pub fn renew(&self) -> Promise {
+        let host = Rc::clone(&self.host);
+        future_to_promise(async move {
+            host.renew().await;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
     /// Brings the newest version.
     pub fn sync(&self, id: u32) -> Promise {
         self.host.sync(u64::from(id))

@@ -40,7 +40,7 @@ pub(crate) struct Options {
     /// How many versions to keep that served reads before.
     pub(crate) keep: usize,
     /// How to keep up without being asked.
-    follow: Option<Follow>,
+    pub(crate) follow: Option<Follow>,
 }
 
 /// What a full proof is checked against.
@@ -101,8 +101,8 @@ impl Options {
         })
     }
 
-    /// A new engine for these options.
-    pub(crate) fn engine(&self) -> Result<Engine, JsValue> {
+    /// A new engine for these options; one that leads follows what comes, where that is wanted.
+    pub(crate) fn engine(&self, leads: bool) -> Result<Engine, JsValue> {
         let Some(seed) = platform::random_seed() else {
             return Err(failure("internal/no-random", "there is no crypto.getRandomValues here"));
         };
@@ -117,7 +117,7 @@ impl Options {
         if !self.audit {
             engine.leave_audit();
         }
-        if let Some(follow) = self.follow {
+        if let Some(follow) = self.follow.filter(|_| leads) {
             engine.follow(follow);
         }
         Ok(engine)

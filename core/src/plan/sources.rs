@@ -359,10 +359,9 @@ impl Sources {
         let Some(source) = self.sources.get_mut(id.0 as usize) else { return };
         source.faults += 1;
         source.last_fault = Some(code);
-        let severity = match severity {
-            Severity::Failure { .. } if planted::is(Bug::FailureIsALie) => Severity::Lie,
-            severity => severity,
-        };
+        let failure = matches!(severity, Severity::Failure { .. });
+        let lie = failure && planted::is(Bug::FailureIsALie);
+        let severity = if lie { Severity::Lie } else { severity };
         match severity {
             Severity::Failure { .. } if planted::is(Bug::RetryAtOnce) => {}
             Severity::Lie => {
