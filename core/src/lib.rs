@@ -17,9 +17,9 @@
 //!
 //! # Map
 //!
-//! Arrows between modules point one way: `types`, `limits`, `map`, `error`, `planted` ← `hash`, `codec` ←
-//! `format`, `frame` ← `tree`, `trust`, `keep` ← `httpsig`, `plan` ← `engine`. `cargo xtask
-//! tidy` enforces them.
+//! Arrows between modules point one way: `types`, `limits`, `map`, `error`, `planted` ← `hash`,
+//! `codec` ← `format`, `frame` ← `tree`, `trust`, `keep` ← `httpsig`, `plan` ← `engine`. `cargo
+//! xtask tidy` enforces them.
 //!
 //! # What an attacker could try here
 //!

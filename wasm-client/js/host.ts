@@ -112,6 +112,7 @@ export function serve(send: Send): (request: Request) => void {
   /** Nothing may run on an instance after a trap: its state is unknown. */
   function die(why: WireError): void {
     client = undefined;
+    tabs?.close();
     send({ died: why });
   }
 
@@ -190,17 +191,22 @@ export function serve(send: Send): (request: Request) => void {
         if (heard.has(event) || !FREQUENT.has(event)) send(said);
         if (tabs && movesOn(said)) tabs.tell(said);
       };
-      const opened = (client = await Client.open({ ...options, readSeed }, emit));
-      if (opened.shared && Tabs.exist()) {
+      if (!options.memory && Tabs.exist()) {
         tabs = new Tabs(options.database, {
           lead: (on) => client?.lead(on),
           renew: async () => client?.renew(),
-          sync: () => opened.sync(nextRead++),
+          sync: async () => opened().sync(nextRead++),
           emit: send,
         });
-      } else {
-        opened.lead(true);
       }
+      try {
+        client = await Client.open({ ...options, readSeed }, emit);
+      } catch (error) {
+        tabs?.close();
+        throw error;
+      }
+      if (tabs) tabs.begin();
+      else client.lead(true);
     },
     async destroy(_id, { database, wasmUrl }) {
       await load(wasmUrl);

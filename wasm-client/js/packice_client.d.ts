@@ -54,8 +54,6 @@ export class Client {
   unpin(version: number): void;
   rollBack(version: number): Promise<number>;
   status(): Promise<Status>;
-  /** Whether other pages may have the database open. */
-  readonly shared: boolean;
   /** Of those that have it open, this one keeps it up to date, or no more. */
   lead(on: boolean): void;
   /** Goes on from the state that another page wrote, if one did. */

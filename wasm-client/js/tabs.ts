@@ -49,21 +49,33 @@ export class Tabs {
   leads = false;
   #queued = new AbortController();
   #release: (() => void) | undefined;
+  #begin = () => {};
+  /** Before it, nothing that another page wrote was missed. */
+  readonly #begun = new Promise<void>((begin) => (this.#begin = begin));
+  #missed = false;
   #renewed: Promise<void> = Promise.resolve();
   #asked = 0;
   #closed = false;
 
   /** Whether pages can know of each other here. */
   static exist(): boolean {
-    return Boolean(globalThis.navigator?.locks && globalThis.BroadcastChannel);
+    const { navigator, BroadcastChannel, indexedDB } = globalThis;
+    return Boolean(navigator?.locks && BroadcastChannel && indexedDB);
   }
 
+  /** Gets in line for the lead. */
   constructor(database: string, page: Page) {
     this.#page = page;
     this.#lock = `packice ${database}`;
     this.#channel = new BroadcastChannel(this.#lock);
     this.#channel.onmessage = ({ data }: MessageEvent<Message>) => this.#hear(data);
     this.#queue();
+  }
+
+  /** The page has the database open. */
+  begin(): void {
+    this.#missed = true;
+    this.#begin();
   }
 
   /** Has the leader sync. */
@@ -83,6 +95,7 @@ export class Tabs {
 
   close(): void {
     this.#closed = true;
+    this.#begin();
     this.#queued.abort();
     this.#release?.();
     this.#channel.close();
@@ -98,7 +111,10 @@ export class Tabs {
 
   #hold(options: LockOptions): void {
     const until = new Promise<void>((release) => (this.#release = release));
-    const granted = () => {
+    const granted = async () => {
+      const missed = this.#missed;
+      await this.#begun;
+      if (missed) await this.#renew();
       if (this.#closed) return;
       this.leads = true;
       this.#page.lead(true);

@@ -12,6 +12,8 @@
 //! new engine on the state that won, and asks it everything that still waits: to the engine this
 //! is a restart after a crash, which it must survive anyway.
 
+mod lead;
+
 use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -37,10 +39,6 @@ use crate::platform;
 use crate::shape;
 use crate::store::{Store, StoreErrorKind, touches_state};
 use crate::value::failure;
-
-/// So many restarts because of another client, without a success between them, are a quarrel and
-/// not a race.
-const MAX_RESTARTS: u32 = 16;
 
 /// How many bytes' worth of hashing the engine does before a read may interrupt it: about 1 ms.
 const WORK_BUDGET: usize = 1 << 20;
@@ -145,35 +143,6 @@ impl Host {
         let promise = self.calls.sync(id);
         self.command(Command::Sync);
         promise
-    }
-
-    /// Whether others may have the database open.
-    pub(crate) fn is_shared(&self) -> bool {
-        matches!(self.store, Store::Idb(_))
-    }
-
-    /// Begins to follow what comes, where that is wanted, or leaves it to another client.
-    pub(crate) fn lead(self: &Rc<Self>, on: bool) {
-        let before = self.leads.replace(on);
-        let Some(follow) = self.options.follow.filter(|_| on != before) else { return };
-        if on {
-            self.engine.borrow_mut().follow(follow);
-            self.feed(Input::Tick);
-        } else if self.restart() {
-            self.restarts.set(0);
-        }
-    }
-
-    /// Goes on from the state in the store, where another client moved it.
-    pub(crate) async fn renew(self: Rc<Self>) {
-        let era = self.era.get();
-        let row = self.store.load(&[StoreKey::State]).await.pop().flatten();
-        let known = self.state.borrow().clone();
-        let moved = row.as_ref() != known.as_deref();
-        // One that was restarted meanwhile has read it already.
-        if moved && self.era.get() == era && self.restart() {
-            self.restarts.set(0);
-        }
     }
 
     /// Pins the version that serves: the status, which the engine gives at once or as soon as it
@@ -538,37 +507,6 @@ impl Host {
             let result = result.map_err(|error| error.kind.for_engine());
             host.complete(era, Input::Stored { request, result });
         });
-    }
-
-    /// Puts a new engine in the place of one whose state another client moved on. False where that
-    /// does not help.
-    fn restart(self: &Rc<Self>) -> bool {
-        let count = self.restarts.get() + 1;
-        let Ok(engine) = self.options.engine(self.leads.get()) else { return false };
-        if count > MAX_RESTARTS || self.closed.get() {
-            return false;
-        }
-        self.restarts.set(count);
-        self.abandon();
-        self.engine.replace(engine);
-        self.set_up();
-        for command in self.calls.open_commands() {
-            self.feed(Input::Command(command));
-        }
-        true
-    }
-
-    /// Forgets everything under way for the engine there is.
-    fn abandon(&self) {
-        self.era.set(self.era.get().wrapping_add(1));
-        self.timer.replace(None);
-        self.inbox.borrow_mut().clear();
-        self.line.replace(None);
-        self.bodies.clear();
-        let fetches = core::mem::take(&mut *self.fetches.borrow_mut());
-        for abort in fetches.into_values() {
-            abort.cancel();
-        }
     }
 
     fn event(self: &Rc<Self>, event: &Event) {

@@ -132,12 +132,6 @@ impl Client {
         self.host.status()
     }
 
-    /// Whether others may have this database open.
-    #[wasm_bindgen(getter)]
-    pub fn shared(&self) -> bool {
-        self.host.is_shared()
-    }
-
     /// Of those that have the database open, it is the one that keeps it up to date, or no more.
     pub fn lead(&self, on: bool) {
         self.host.lead(on);
