@@ -1,7 +1,9 @@
-// Chromium killed at random moments while a delta is applied, the new version takes over, and the
-// old one is collected: SIGKILL to all of its processes. What the same profile holds afterwards is
-// exactly the old version or the new one, record by record, under the publisher's root. After each
-// life a newer version is out, so layers pile up, and are merged, from one life to the next.
+// Chromium killed at random moments while three tabs of one database bring a new version, a delta is
+// applied, the version takes over, and the old one is collected: SIGKILL to all of its processes; in
+// every third life the tab that leads is closed first, so that another one takes over. What the same
+// profile holds afterwards is exactly the old version or the new one, record by record, under the
+// publisher's root. After each life a newer version is out, so layers pile up, and are merged, from
+// one life to the next.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -19,7 +21,8 @@ import { startStatic } from '../harness/static.mjs';
 
 const KEY = publishKey('a key of the kill-change test');
 const DATASET = 'kill-change';
-const KILLS = 20;
+const KILLS = Number(process.env.PACKICE_KILLS ?? 12);
+const TABS = 3;
 const SEED = 20261125;
 const NOWHERE = 'http://127.0.0.1:9';
 const PAGE = '<!doctype html><title>kill</title><link rel="icon" href="data:,">';
@@ -79,14 +82,18 @@ async function publishNext() {
   await publish();
 }
 
-/** A life of the browser: a page that has the package. */
+/** A life of the browser: pages that have the package. */
 async function start() {
   const chromium = await startKillable(world.profile);
   try {
-    const page = await chromium.context.newPage();
-    await page.goto(`${world.site.url}/`);
-    await page.evaluate(prepare, { dataset: DATASET, trust: world.project.trust });
-    return { page, kill: () => chromium.kill() };
+    const pages = [];
+    while (pages.length < TABS) {
+      const page = await chromium.context.newPage();
+      await page.goto(`${world.site.url}/`);
+      await page.evaluate(prepare, { dataset: DATASET, trust: world.project.trust });
+      pages.push(page);
+    }
+    return { page: pages[0], pages, kill: () => chromium.kill() };
   } catch (error) {
     await chromium.kill();
     throw error;
@@ -135,7 +142,8 @@ async function check(page) {
   return held.version;
 }
 
-test(`a delta survives ${KILLS} kills while it is applied, swapped in and collected`, async (t) => {
+const title = `${TABS} tabs survive ${KILLS} kills while a delta is applied and swapped in`;
+test(title, async (t) => {
   let life = await start();
   try {
     await life.page.evaluate(async (url) => {
@@ -151,12 +159,18 @@ test(`a delta survives ${KILLS} kills while it is applied, swapped in and collec
     const seen = { old: 0, new: 0 };
     for (let at = 0; at < KILLS; at += 1) {
       await publishNext();
-      await life.page.evaluate(async (url) => {
-        const dataset = await window.openAt(url);
-        dataset.sync().catch(() => {});
-      }, world.proxy.url);
+      // One leads, the others ask it.
+      for (const page of life.pages) {
+        await page.evaluate(async (url) => {
+          const dataset = await window.openAt(url);
+          dataset.sync().catch(() => {});
+        }, world.proxy.url);
+      }
       const moment = below(2 * span);
-      await new Promise((ok) => setTimeout(ok, moment));
+      const closing = at % 3 === 2 ? below(moment + 1) : moment;
+      await new Promise((ok) => setTimeout(ok, closing));
+      if (closing < moment) await life.page.close();
+      await new Promise((ok) => setTimeout(ok, moment - closing));
       await life.kill();
       life = await start();
       const now = await check(life.page);

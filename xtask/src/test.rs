@@ -19,6 +19,12 @@ pub(crate) struct Args {
     /// Only these steps.
     #[arg(value_enum)]
     only: Vec<Name>,
+    /// Of the end-to-end tests only the files whose names contain this.
+    #[arg(long)]
+    file: Option<String>,
+    /// How often each of the kill tests kills Chromium, without a bound in time.
+    #[arg(long)]
+    kills: Option<u32>,
     /// Never install Chromium, even on Debian as root.
     #[arg(long)]
     no_install: bool,
@@ -155,11 +161,16 @@ fn e2e(shop: &mut Shop, args: &Args) -> Result<Count> {
         .into_iter()
         .map(|entry| entry.path())
         .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
+        .filter(|path| args.file.as_ref().is_none_or(|part| in_name(path, part)))
         .collect();
     files.sort();
-    ensure!(!files.is_empty(), "tests/e2e has no *.test.mjs");
+    ensure!(!files.is_empty(), "tests/e2e has no such *.test.mjs");
     let mut node = shop.node();
-    node.args(["--test", "--test-reporter=spec", "--test-concurrency=1", "--test-timeout=240000"]);
+    node.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]);
+    match args.kills {
+        Some(kills) => node.env("PACKICE_KILLS", kills.to_string()),
+        None => node.arg("--test-timeout=240000"),
+    };
     node.args(&files);
     node.env("PACKICE_CHROMIUM", chromium).env("PACKICE_BIN", packice);
     node.env("PACKICE_NPM", package).env("PACKICE_DATA", data);
@@ -172,6 +183,10 @@ fn e2e(shop: &mut Shop, args: &Args) -> Result<Count> {
     ensure!(ok || count.failed > 0, "node --test failed to run");
     ensure!(count.passed + count.failed > 0, "node --test ran no test");
     Ok(count)
+}
+
+fn in_name(path: &std::path::Path, part: &str) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().contains(part))
 }
 
 /// What the fixtures of tests/attacks serve.
