@@ -8,8 +8,19 @@
 use core::cell::RefCell;
 use std::collections::VecDeque;
 
-use js_sys::Uint8Array;
+use js_sys::{ArrayBuffer, Uint8Array};
 use packice_core::engine::io::RequestId;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(extends = ArrayBuffer)]
+    type MovableBuffer;
+
+    // Throws where the browser does not know it.
+    #[wasm_bindgen(method, catch)]
+    fn transfer(this: &MovableBuffer, len: u32) -> Result<ArrayBuffer, JsValue>;
+}
 
 /// Bodies below this are not kept: they are stored in parts, or cheap to copy.
 pub(crate) const KEPT_FROM: u64 = 512 << 10;
@@ -26,8 +37,10 @@ impl Bodies {
     pub(crate) fn keep(&self, request: RequestId, body: Option<Uint8Array>) {
         let Some(body) = body else { return };
         let mut kept = self.0.borrow_mut();
-        if kept.len() == MAX_BODIES {
-            kept.pop_front();
+        if kept.len() == MAX_BODIES
+            && let Some((_, oldest)) = kept.pop_front()
+        {
+            release(&oldest);
         }
         kept.push_back((request, body));
     }
@@ -42,6 +55,18 @@ impl Bodies {
 
     /// Drops all: the engine that could ask for them is gone.
     pub(crate) fn clear(&self) {
-        self.0.borrow_mut().clear();
+        for (_, body) in self.0.borrow_mut().drain(..) {
+            release(&body);
+        }
+    }
+}
+
+/// Gives back the memory of bytes that nobody needs any more, where they have all of a buffer: the
+/// collector would leave tens of megabytes of them.
+pub(crate) fn release(bytes: &Uint8Array) {
+    let buffer = bytes.buffer();
+    if bytes.byte_length() == buffer.byte_length() {
+        // Without it the collector does the same, later.
+        let _ = buffer.unchecked_ref::<MovableBuffer>().transfer(0);
     }
 }

@@ -31,7 +31,7 @@ use web_sys::{
 
 use packice_core::engine::io::{StoreBatch, StoreKey};
 
-use crate::bodies::Bodies;
+use crate::bodies::{Bodies, release};
 use crate::rows;
 use crate::store::{StoreError, StoreErrorKind, key_text, parse_key, touches_state};
 
@@ -302,6 +302,8 @@ fn issue(
             let value = whole.unwrap_or_else(|| Uint8Array::from(&bytes[cut]));
             let row = JsValue::from_str(&rows::row_key(&text, part));
             store.put_with_key(&value, &row).map_err(|e| store_error(&e))?;
+            // The browser has its own copy.
+            release(&value);
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ use web_sys::{
 
 use packice_core::engine::io::{ByteRange, FetchFailure};
 
-use crate::bodies::KEPT_FROM;
+use crate::bodies::{KEPT_FROM, release};
 
 #[wasm_bindgen]
 extern "C" {
@@ -163,7 +163,9 @@ async fn pieces(
         if seen > max_bytes {
             return Err(FetchFailure::TooLong);
         }
-        on_bytes(bytes.to_vec());
+        let piece = bytes.to_vec();
+        release(&bytes);
+        on_bytes(piece);
     }
 }
 
