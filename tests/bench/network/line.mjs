@@ -42,25 +42,16 @@ export class Line {
 
   /** The time at which `bytes` that may begin to leave at `from` have left. */
   leftAt(from, bytes) {
-    let at = this.#running(from);
-    let need = bytes / this.bytesPerMs;
-    while (this.stall) {
-      const { everyMs, forMs } = this.stall;
-      const rest = everyMs - forMs - ((at - this.zero) % everyMs);
-      if (need <= rest) break;
-      need -= rest;
-      at = this.#running(at + rest);
-    }
-    return at + need;
-  }
-
-  /** The next time that is in no stall. */
-  #running(at) {
-    if (!this.stall) return at;
+    const need = bytes / this.bytesPerMs;
+    if (!this.stall) return from + need;
+    // Counted on a clock that stands still in stalls.
     const { everyMs, forMs } = this.stall;
-    const into = (at - this.zero) % everyMs;
-    // A rounding error must not keep the clock at the stall's first moment.
-    return into >= everyMs - forMs - 1e-6 ? at - into + everyMs : at;
+    const runMs = everyMs - forMs;
+    const rounds = Math.floor((from - this.zero) / everyMs);
+    const into = Math.min(from - this.zero - rounds * everyMs, runMs);
+    const left = rounds * runMs + into + need;
+    const after = Math.floor(left / runMs);
+    return this.zero + after * everyMs + (left - after * runMs);
   }
 
   /** Milliseconds that so many bytes need alone, from the stalls' beginning on. */
@@ -73,7 +64,7 @@ export class Line {
     this.cut = { after, run };
   }
 
-  /** Calls `run` half a round trip after `at`; calls of one line are in the order of their times. */
+  /** Calls `run` half a round trip after `at`; a line's calls are in the order of their times. */
   later(at, run) {
     const due = at + this.delayMs;
     let place = this.events.length;
@@ -146,7 +137,8 @@ class Wire extends Duplex {
       const at = Math.max(performance.now(), this.#usableAt);
       line.later(at, () => this.destroyed || this.push(bytes));
     });
-    socket.on('end', () => line.later(performance.now(), () => this.destroyed || this.push(null)));
+    const ended = () => this.destroyed || this.push(null);
+    socket.on('end', () => line.later(performance.now(), ended));
     socket.on('error', () => this.destroy());
     socket.on('close', () => this.destroy());
     socket.on('drain', () => this.#offer());

@@ -14,9 +14,8 @@ const PARTS = { shaped, sources, heap, worker };
 
 const config = JSON.parse(await readFile(process.argv[2], 'utf8'));
 // The root of a set's one collection.
-for (const set of [config.sources, config.heap, config.worker, ...Object.values(config.shaped ?? {})]) {
-  if (set) [set.root] = set.roots;
-}
+const sets = [config.sources, config.heap, config.worker, ...Object.values(config.shaped ?? {})];
+for (const set of sets) if (set) [set.root] = set.roots;
 const site = await startSite(config.npm);
 const report = { figures: {}, detail: {} };
 try {

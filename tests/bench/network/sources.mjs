@@ -26,7 +26,9 @@ async function timed(site, set, files, warm, sources) {
   const origins = [];
   const warmOrigin = await startOrigin(warm.files, {});
   try {
-    for (const { profile, fault } of sources) origins.push(await startOrigin(files, profile, fault));
+    for (const { profile, fault } of sources) {
+      origins.push(await startOrigin(files, profile, fault));
+    }
     return await inBrowser(site, async ({ call }) => {
       const { name, trust } = warm.set;
       await call('warm', { dataset: name, sources: [warmOrigin.url], trust });

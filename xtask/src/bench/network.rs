@@ -15,8 +15,8 @@ use crate::shop::Shop;
 use crate::step::{self, Step};
 use crate::toolchain;
 
-/// Records of the synthetic sets: enough for every hot path to be compiled, 23 MB for 20 Mbit/s, 78 MB for 300, 195 MB for a service worker
-/// that is to be stopped a few times.
+/// Records of the synthetic sets: enough for every hot path to be compiled; 24 MB for 20 Mbit/s,
+/// 81 MB for 300, 203 MB for a service worker that is to be stopped a few times.
 const WARM_RECORDS: u64 = 20_000;
 const MIDDLE_RECORDS: u64 = 300_000;
 const FAST_RECORDS: u64 = 1_000_000;
