@@ -25,7 +25,7 @@ export async function readTree(files, prefix, folder, headers = {}) {
 }
 
 /** The range of a `Range` header; undefined where there is none that can be met. */
-function range(header, length) {
+export function range(header, length) {
   const found = /^bytes=(\d+)-(\d+)$/.exec(header ?? '');
   if (!found) return undefined;
   const [start, last] = [Number(found[1]), Math.min(Number(found[2]), length - 1)];

@@ -6,7 +6,7 @@
 //! its key, the key, the length of its value, the value.
 //!
 //! `bench_content BUILD parts DIR` writes `DIR/{n}.zst`, `bench_content BUILD reference` packs
-//! all in one; both print one JSON object.
+//! all in one, `bench_content BUILD totals` only counts; each prints one JSON object.
 
 use std::error::Error;
 use std::fs;
@@ -44,7 +44,8 @@ fn main() -> Outcome<()> {
     let said = match args.as_slice() {
         [build, "parts", dir] => parts(Path::new(build), Path::new(dir))?,
         [build, "reference"] => reference(Path::new(build))?,
-        _ => return Err("usage: bench_content BUILD (parts DIR | reference)".into()),
+        [build, "totals"] => walk(Path::new(build), &mut |_, _| Ok(()))?.json(),
+        _ => return Err("usage: bench_content BUILD (parts DIR | reference | totals)".into()),
     };
     println!("{said}");
     Ok(())
@@ -58,6 +59,20 @@ struct Totals {
     wire_bytes: u64,
     /// The key in the middle.
     some_key: Vec<u8>,
+    /// Hex of each collection's root.
+    roots: Vec<String>,
+}
+
+impl Totals {
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "records": self.records,
+            "content_bytes": self.content_bytes,
+            "wire_bytes": self.wire_bytes,
+            "some_key": self.some_key,
+            "roots": self.roots,
+        })
+    }
 }
 
 /// Packs the records into files of about [`PART_BYTES`], cut between records.
@@ -83,13 +98,9 @@ fn parts(build: &Path, dir: &Path) -> Outcome<serde_json::Value> {
     if !plain.is_empty() {
         finish(plain)?;
     }
-    Ok(json!({
-        "records": totals.records,
-        "content_bytes": totals.content_bytes,
-        "wire_bytes": totals.wire_bytes,
-        "some_key": totals.some_key,
-        "parts": files,
-    }))
+    let mut said = totals.json();
+    said["parts"] = files.into();
+    Ok(said)
 }
 
 /// Packs all records into one frame as `zstd -19 --long=27` does.
@@ -121,6 +132,7 @@ fn walk(build: &Path, each: Visit<'_>) -> Outcome<Totals> {
     let half = manifest.collections.iter().map(|c| c.base.tree.records).sum::<u64>() / 2;
     for collection in &manifest.collections {
         totals.wire_bytes += collection.base.wire_len;
+        totals.roots.push(collection.base.tree.root.to_hex());
         walk_collection(build, collection, &mut |key, value| {
             if totals.records == half {
                 totals.some_key = key.to_vec();

@@ -7,6 +7,7 @@ mod edge;
 mod frames;
 mod history;
 pub(crate) mod large;
+mod network;
 mod peak;
 mod push;
 mod rivals;
@@ -39,6 +40,8 @@ enum Bench {
     Frames(frames::Args),
     /// Memory on the whole way of a set of millions of records
     Large(large::Args),
+    /// A first sync in Chromium over slow lines, from bad sources, in little memory
+    Network(network::Args),
     /// How soon a thousand listeners of one workerd stand at a new version
     Push(push::Args),
     /// A full sync in Chromium, against hand-written clients; its bytes; a warm open
@@ -57,6 +60,7 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
         Bench::Edge(args) => edge::main(shop, args),
         Bench::Frames(args) => frames::main(shop, args),
         Bench::Large(args) => large::main(shop, args),
+        Bench::Network(args) => network::main(shop, args),
         Bench::Push(args) => push::main(shop, args),
         Bench::Sync(args) => sync::main(shop, args),
         Bench::Trust(args) => trust::main(shop, args),

@@ -24,8 +24,19 @@ const COPIES: usize = 8;
 struct Project {
     name: String,
     dir: PathBuf,
-    /// Whether the length of all records as one file of `zstd -19 --long=27` is wanted.
-    reference: bool,
+    /// What is made of it to compare with.
+    rivals: Rivals,
+}
+
+/// Other forms of the same records.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rivals {
+    /// None.
+    None,
+    /// Files for a browser to decode.
+    Parts,
+    /// Those, and the length of all records as one file of `zstd -19 --long=27`.
+    PartsAndReference,
 }
 
 /// Makes sure of all sets; gives each as the driver takes it, by name.
@@ -66,7 +77,7 @@ impl<'a> Sets<'a> {
                 std::fs::copy(&path, dir.join(file))?;
             }
         }
-        self.publish(&Project { name: name.to_owned(), dir, reference: true })
+        self.publish(&Project { name: name.to_owned(), dir, rivals: Rivals::PartsAndReference })
     }
 
     /// The browser compatibility data eight times in one collection, the copy's number in front of
@@ -86,21 +97,29 @@ impl<'a> Sets<'a> {
             }
         }
         out.flush()?;
-        let project = Project { name, dir, reference: false };
+        let project = Project { name, dir, rivals: Rivals::Parts };
         self.one_collection(&project, "key = \"{k}\"\nvalue = \"v\"\n")?;
         self.publish(&project)
     }
 
     /// A million records of 100 bytes, most of them random.
     pub(crate) fn syn(&self) -> Result<Value> {
-        let name = "syn-1m".to_owned();
+        self.write_syn("syn-1m".to_owned(), SYN_RECORDS, Rivals::Parts)
+    }
+
+    /// As many records of the same kind as are asked for, and nothing to compare with.
+    pub(crate) fn syn_of(&self, records: u64) -> Result<Value> {
+        self.write_syn(format!("syn-{records}"), records, Rivals::None)
+    }
+
+    fn write_syn(&self, name: String, records: u64, rivals: Rivals) -> Result<Value> {
         let dir = self.root.join(&name);
         std::fs::create_dir_all(&dir)?;
-        let written = data::write_syn(self.shop, SYN_RECORDS, 1, demo::LOCAL_EDGE)?;
+        let written = data::write_syn(self.shop, records, 1, demo::LOCAL_EDGE)?;
         let from = written.join("accounts.jsonl");
         std::fs::copy(&from, dir.join("records.jsonl"))
             .with_context(|| format!("cannot read {}", from.display()))?;
-        let project = Project { name, dir, reference: false };
+        let project = Project { name, dir, rivals };
         self.one_collection(&project, "key = \"{k|hex}\"\nvalue = \"v|base64\"\n")?;
         self.publish(&project)
     }
@@ -117,7 +136,7 @@ impl<'a> Sets<'a> {
 
     /// `packice init`, `build` and `publish`, and what a benchmark compares with.
     fn publish(&self, project: &Project) -> Result<Value> {
-        let Project { name, dir, reference } = project;
+        let Project { name, dir, rivals } = project;
         let described = dir.join("set.json");
         let mut inputs = vec![self.packice.clone(), self.tool.clone()];
         let files = std::fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>()?;
@@ -129,8 +148,13 @@ impl<'a> Sets<'a> {
             let step = Step::start(format!("publishing {name} and packing its content"));
             let trust = self.release(name, dir)?;
             let parts = dir.join("parts");
-            let mut set = self.content(&build, &["parts".as_ref(), parts.as_os_str()])?;
-            if *reference {
+            let mut set = match rivals {
+                Rivals::None => self.content(&build, &["totals".as_ref()])?,
+                Rivals::Parts | Rivals::PartsAndReference => {
+                    self.content(&build, &["parts".as_ref(), parts.as_os_str()])?
+                }
+            };
+            if *rivals == Rivals::PartsAndReference {
                 let whole = self.content(&build, &["reference".as_ref()])?;
                 set["reference_bytes"] = whole["reference_bytes"].clone();
             }
@@ -138,7 +162,9 @@ impl<'a> Sets<'a> {
             set["build"] = json!(build);
             set["head"] = json!(dir.join("head"));
             set["trust"] = json!(trust);
-            set["parts_dir"] = json!(parts);
+            if *rivals != Rivals::None {
+                set["parts_dir"] = json!(parts);
+            }
             std::fs::write(&described, format!("{set:#}\n"))?;
             stamp.write()?;
             step.done("");
