@@ -10,6 +10,7 @@ mod build;
 mod data;
 mod demo;
 mod docs;
+mod fuzz;
 mod mutants;
 mod shop;
 mod sim;
@@ -56,6 +57,8 @@ enum Verb {
     Size(size::Args),
     /// Run the engine in the simulator, seed by seed
     Sim(sim::Args),
+    /// Fuzz the parsers and the engine
+    Fuzz(fuzz::Args),
     /// Change the core in small ways, and see whether a test notices
     Mutants(mutants::Args),
     /// Write docs/api.md from the npm package's sources
@@ -87,6 +90,7 @@ fn dispatch(shop: &mut Shop, verb: &Verb) -> Result<()> {
         Verb::Bench(args) => bench::main(shop, args),
         Verb::Size(args) => size::main(shop, args),
         Verb::Sim(args) => sim::main(shop, args),
+        Verb::Fuzz(args) => fuzz::main(shop, args),
         Verb::Mutants(args) => mutants::main(shop, args),
         Verb::Docs(args) => docs::main(shop, args),
         Verb::Tidy(args) => tidy::main(shop, args),
