@@ -19,6 +19,8 @@ const PACKET_BYTES = 1460;
 /** What a client may leave unread in this process before its connection has to wait. */
 const UNREAD_BYTES = 256 << 10;
 
+const NO_ALARM = { at: Infinity, stop() {} };
+
 export class Line {
   /** `mbit` is the rate; `stall` is `{ everyMs, forMs }`: no byte leaves in an interval's end. */
   constructor({ mbit = Infinity, rttMs = 0, stall = null }) {
@@ -31,7 +33,7 @@ export class Line {
     this.reset();
     this.ready = [];
     this.events = [];
-    this.timer = null;
+    this.alarm = NO_ALARM;
   }
 
   /** Lets the stalls' clock begin now. */
@@ -85,20 +87,28 @@ export class Line {
     this.ready = this.ready.filter((other) => other !== wire);
   }
 
+  /** Sees to it that work goes on when the next thing is due. */
   #arm() {
-    if (this.timer) return;
     const next = Math.min(
       this.events[0]?.due ?? Infinity,
       this.ready.length > 0 ? this.freeAt : Infinity,
     );
-    if (next === Infinity) return;
-    const wait = next - performance.now();
+    if (next >= this.alarm.at) return;
+    this.alarm.stop();
     const run = () => {
-      this.timer = null;
+      this.alarm = NO_ALARM;
       this.#work();
       this.#arm();
     };
-    this.timer = wait < 0.5 ? setImmediate(run) : setTimeout(run, wait);
+    const wait = next - performance.now();
+    if (wait < 0.5) {
+      // A timer takes a millisecond at least.
+      const immediate = setImmediate(run);
+      this.alarm = { at: -Infinity, stop: () => clearImmediate(immediate) };
+    } else {
+      const timer = setTimeout(run, wait);
+      this.alarm = { at: next, stop: () => clearTimeout(timer) };
+    }
   }
 
   #work() {
@@ -109,7 +119,8 @@ export class Line {
       this.sent += part.length;
       this.freeAt = this.leftAt(this.freeAt, part.length);
       this.later(this.freeAt, () => wire.deliver(part));
-      if (wire.hasMore()) this.ready.push(wire);
+      // Its writer may have offered it already.
+      if (wire.hasMore() && !this.ready.includes(wire)) this.ready.push(wire);
       if (this.sent >= this.cut.after) {
         this.cut.after = Infinity;
         this.cut.run();
@@ -124,8 +135,12 @@ class Wire extends Duplex {
   #queue = [];
   #done = null;
   #usableAt;
+  #underWay = 0;
+  #arrived = null;
   /** Bytes that left. */
   sent = 0;
+  /** When the client sent what it sent last. */
+  askedAt = 0;
 
   constructor(socket, line) {
     super({ allowHalfOpen: true });
@@ -134,8 +149,12 @@ class Wire extends Duplex {
     this.#usableAt = performance.now() + 2 * line.delayMs;
     socket.setNoDelay(true);
     socket.on('data', (bytes) => {
-      const at = Math.max(performance.now(), this.#usableAt);
-      line.later(at, () => this.destroyed || this.push(bytes));
+      const asked = performance.now();
+      const at = Math.max(asked, this.#usableAt);
+      line.later(at, () => {
+        this.askedAt = asked;
+        if (!this.destroyed) this.push(bytes);
+      });
     });
     const ended = () => this.destroyed || this.push(null);
     socket.on('end', () => line.later(performance.now(), ended));
@@ -181,6 +200,7 @@ class Wire extends Duplex {
     const part = this.#queue[0].subarray(0, bytes);
     this.#queue[0] = this.#queue[0].subarray(part.length);
     this.sent += part.length;
+    this.#underWay += 1;
     if (this.#queue[0].length === 0) this.#queue.shift();
     if (this.#queue.length === 0) {
       const done = this.#done;
@@ -191,7 +211,19 @@ class Wire extends Duplex {
   }
 
   deliver(part) {
-    if (!this.socket.destroyed) this.socket.write(part);
+    this.#underWay -= 1;
+    if (this.socket.destroyed) return;
+    this.socket.write(part);
+    if (this.#underWay === 0) this.#arrived?.();
+  }
+
+  /** Calls `run` when all that left has arrived; it must have left. */
+  whenArrived(run) {
+    this.#arrived = () => {
+      this.#arrived = null;
+      run();
+    };
+    if (this.#underWay === 0) this.#arrived();
   }
 }
 

@@ -1,6 +1,6 @@
 // An origin for the benchmark: the files of built sets in memory, behind a line. Answers are
-// logged with the times at which their requests arrived and their last bytes did; a fault makes
-// it what a bad source is.
+// logged with the times at which the client sent their requests and had their last bytes; a fault
+// makes it what a bad source is.
 
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -65,13 +65,13 @@ export async function startOrigin(files, profile, fault = null) {
       'cache-control': 'no-store',
     };
     if (part) headers['content-range'] = `bytes ${part.start}-${part.end - 1}/${whole.length}`;
-    const entry = { path: request.url, range: request.headers.range, start: performance.now() };
+    const { askedAt, sent: before } = request.socket;
+    const entry = { path: request.url, range: request.headers.range, start: askedAt };
     log.push(entry);
-    const before = request.socket.sent;
     response.on('finish', () => {
-      entry.end = performance.now() + line.delayMs;
-      entry.bytes = body.length;
-      entry.wire = request.socket.sent - before;
+      const wire = request.socket;
+      entry.wire = wire.sent - before;
+      wire.whenArrived(() => (entry.end = performance.now()));
     });
     response.writeHead(part ? 206 : 200, headers);
     response.end(body);
