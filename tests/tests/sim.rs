@@ -1,7 +1,7 @@
 //! The simulator: many seeds without a broken invariant, each the same twice, and what it finds
 //! when a source or a store is not what the scenario says.
 
-use packice_tests::sim::{Op, Scenario, run};
+use packice_tests::sim::{Op, Scenario, SourcePlan, run};
 
 #[test]
 fn two_thousand_runs_break_no_invariant() {
@@ -51,4 +51,32 @@ fn a_scenario_shrinks_to_the_parts_that_matter() {
     };
     let least = scenario.shrunk(&dies);
     assert_eq!((least.ops, least.sources.len()), (vec![(10_000, Op::Crash)], 1));
+}
+
+/// A first sync of megabytes from sources that give so many bytes a millisecond on each
+/// connection: how long it takes.
+fn synced_ms(rates: &[u64]) -> u64 {
+    let source = |rate: &u64| SourcePlan {
+        latency_ms: 20,
+        bytes_per_ms: *rate,
+        lag: 0,
+        faults: 0,
+        lies: Vec::new(),
+    };
+    let sources = rates.iter().map(source).collect();
+    let ops = vec![(0, Op::Sync)];
+    let scenario = Scenario { seed: 1, set: 3, disk_ms: 1, sources, ops };
+    run(&scenario, false).expect("it holds").synced_ms
+}
+
+#[test]
+fn several_sources_serve_one_sync_and_a_slow_one_does_not_hold_it_up() {
+    let alone = synced_ms(&[100]);
+    for beside in [[100, 10], [100, 1]] {
+        let both = synced_ms(&beside);
+        // What was begun there is given up after 4 s at the latest; it would take ten times as long.
+        assert!(both <= alone + alone / 4 + 4000, "{beside:?}: {both} ms, {alone} ms alone");
+    }
+    let three = synced_ms(&[100; 3]);
+    assert!(three <= alone, "three: {three} ms, {alone} ms alone");
 }

@@ -39,6 +39,8 @@ const LOOK_MS: u64 = 250;
 /// A transfer is taken from a source when another one would need less than half of the time that
 /// it will still take, and so much less; a job is taken so often at most.
 const GAIN_MS: u64 = 1000;
+/// A transfer of which nothing came for so long is left in any case.
+const STILL_MS: u64 = 4000;
 const MOVES_MAX: u32 = 3;
 
 fn purpose(class: Class, job: &Job) -> Purpose {
@@ -250,8 +252,8 @@ impl Engine {
             flights: &others,
         };
         let Choice::Ask(other) = self.sources.choose(&ask, now) else { return false };
-        if avoid.contains(&other) {
-            return false;
+        if avoid.contains(&other) || still >= STILL_MS {
+            return !avoid.contains(&other);
         }
         // What waits for a place is done first; each source gives its share.
         let queue: u64 = match fetch.job.is_sync() {
