@@ -133,6 +133,8 @@ pub struct Shell {
     pub store_fails: Option<StoreFailure>,
     /// Bytes of a body that one input carries.
     pub piece: usize,
+    /// Whether inputs that wait come before work that waits: a browser's turns take either first.
+    pub inputs_first: bool,
     /// The clock.
     pub now: Millis,
     /// No tick comes later than this.
@@ -184,6 +186,7 @@ impl Shell {
             transactions: 0,
             store_fails: None,
             piece: 1000,
+            inputs_first: false,
             now: Millis(1_000_000),
             horizon: Millis(u64::MAX),
             lines: Vec::new(),
@@ -248,6 +251,7 @@ impl Shell {
     fn drain(&mut self) -> Option<Millis> {
         loop {
             match self.engine.poll_output() {
+                Output::Work if self.inputs_first && !self.todo.is_empty() => return None,
                 Output::Work => self.engine.work(64 << 10, self.now),
                 Output::Wait { until, .. } => return until,
                 output => self.perform(output),

@@ -361,6 +361,45 @@ fn a_client_goes_back_to_a_kept_version_and_forward_again() {
 }
 
 #[test]
+fn going_back_in_the_middle_of_a_merge_leaves_it() {
+    let mut history = History::of(&specs());
+    let mut shell = synced(&history);
+    (history.star, history.plain) = (1, true);
+    let mut all = vec![specs()];
+    for round in 1..=4 {
+        all.push(edited(&all[all.len() - 1], round));
+        history.publish_change(&all[all.len() - 1]);
+        shell = again(&history, shell);
+        shell.feed(Input::Command(Command::Keep(3)));
+        shell.sync().expect("the next version");
+    }
+    let store = shell.close();
+    let (mut before, mut merged) = (false, false);
+    for steps in 0..60 {
+        let mut shell = Shell::on_store(&history.publication, Vec::new(), store.clone());
+        shell.inputs_first = true;
+        shell.feed(Input::Command(Command::Keep(3)));
+        let layers = shell.status().collections[1].layers;
+        check_all(&mut shell, &all[4]);
+        shell.feed(Input::Idle);
+        for _ in 0..steps {
+            shell.step();
+        }
+        shell.feed(Input::Command(Command::RollBack(Version(4))));
+        shell.settle();
+        assert_eq!(shell.rolled_back.pop(), Some((Version(4), Ok(()))), "after {steps} steps");
+        check_all(&mut shell, &all[3]);
+        shell.feed(Input::Command(Command::RollBack(Version(5))));
+        shell.settle();
+        check_all(&mut shell, &all[4]);
+        // Both cases came: the merge was over, or was left.
+        let now = shell.status().collections[1].layers;
+        *(if now < layers { &mut merged } else { &mut before }) = true;
+    }
+    assert!(before && merged, "left: {before}, over: {merged}");
+}
+
+#[test]
 fn a_roll_back_of_the_publisher_is_a_small_delta() {
     let mut history = History::of(&specs());
     let shell = synced(&history);

@@ -30,6 +30,8 @@ pub(super) struct Merge {
     part: Part,
     version: WireName,
     layers: core::ops::Range<usize>,
+    /// The names of those layers.
+    names: Vec<WireName>,
     /// The first keys of the ranges that are merged one after the other.
     starts: Vec<Vec<u8>>,
     next: usize,
@@ -87,6 +89,7 @@ impl Engine {
         let Some(committed) = &self.committed else { return false };
         let Some(shelf) = committed.shelves.get(part.at) else { return false };
         let merged = shelf.view.layers().get(layers.clone()).unwrap_or_default();
+        let names = merged.iter().map(|layer| layer.object.name).collect();
         let pages = |layer: &crate::tree::view::LayerSlot| {
             layer.directory.as_ref().map_or(0, |directory| directory.pages.len())
         };
@@ -104,6 +107,7 @@ impl Engine {
             part,
             version: committed.manifest_name,
             layers,
+            names,
             starts,
             next: 0,
             writer: LayerWriter::new(PAGE_TARGET),
@@ -119,12 +123,8 @@ impl Engine {
         if merge.scheduled || !self.reads.is_empty() {
             return;
         }
-        let holds = self.committed.as_ref().is_some_and(|c| c.manifest_name == merge.version);
-        if self.sync.is_some() || !holds {
-            // What was written so far is collected as any row that nobody names.
-            self.merge = None;
-            self.collect = true;
-            return;
+        if self.sync.is_some() || !self.may_merge(merge) {
+            return self.leave_merge();
         }
         match self.merge_pages(None) {
             Ok(()) => {
@@ -137,6 +137,24 @@ impl Engine {
             // A page is lost: reads and the next sync see to it.
             Err(Lack::Unknown(_) | Lack::Failed(_)) => self.merge = None,
         }
+    }
+
+    /// Whether the version that serves is the one whose layers are merged, with those very layers:
+    /// somebody may have gone back to another one.
+    fn may_merge(&self, merge: &Merge) -> bool {
+        let Some(committed) = &self.committed else { return false };
+        let layers = committed.shelves.get(merge.part.at).map(|shelf| shelf.view.layers());
+        let layers = layers.and_then(|layers| layers.get(merge.layers.clone()));
+        let named = |layers: &[crate::tree::view::LayerSlot]| {
+            layers.iter().map(|layer| layer.object.name).eq(merge.names.iter().copied())
+        };
+        committed.manifest_name == merge.version && layers.is_some_and(named)
+    }
+
+    /// What was written so far is collected as any row that nobody names.
+    fn leave_merge(&mut self) {
+        self.merge = None;
+        self.collect = true;
     }
 
     /// Brings the pages of the next range, and lays their entries over each other.
@@ -166,6 +184,10 @@ impl Engine {
     /// Merges one range; about what it cost, in bytes of hashing.
     #[inline(never)]
     pub(super) fn merge_on(&mut self) -> usize {
+        if !self.merge.as_ref().is_some_and(|merge| self.may_merge(merge)) {
+            self.leave_merge();
+            return 1;
+        }
         let mut entries = Entries::default();
         let here = self.merge_pages(Some(&mut entries));
         let Some(mut merge) = self.merge.take() else { return 1 };
