@@ -26,9 +26,10 @@ const READS_WINDOW: u64 = 60 * SECOND;
 /// `Retry-After` of a 429 (`rate::WAIT_S`) and of a 503 (`reply::RETRY_AFTER_S`).
 const LIMITED_MS: u64 = 10_000;
 const BUSY_MS: u64 = 1_000;
-/// What a data centre and the origin serve in a second, for a crowd of 100,000.
+/// What a data centre serves in a second, for a crowd of 100,000.
 const CENTRE_REQUESTS: u64 = 10_000;
 const CENTRE_BYTES: u64 = 400_000_000;
+/// What the origin serves in a second.
 const ORIGIN_REQUESTS: u64 = 600;
 const ORIGIN_BYTES: u64 = 200_000_000;
 
@@ -111,13 +112,12 @@ pub(super) struct Edge<'a> {
 impl<'a> Edge<'a> {
     /// An edge that has nothing of the data, sized for so many clients.
     pub(super) fn new(data: &'a Data, outage: Outage, clients: u64) -> Self {
-        let lane = |requests: u64, bytes: u64| {
-            let sized = |of: u64| (of * clients / 100_000).max(of / 1_000);
-            Lane::new(sized(requests), sized(bytes), SECOND)
-        };
+        // What clients ask of a data centre grows with their number; what is asked behind the
+        // caches does not.
+        let sized = |of: u64| (of * clients / 100_000).max(of / 1_000);
         let centre = |_| Centre {
-            requests: lane(CENTRE_REQUESTS, u64::MAX / clients.max(1)),
-            bytes: lane(u64::MAX / clients.max(1), CENTRE_BYTES),
+            requests: Lane::new(sized(CENTRE_REQUESTS), u64::MAX, SECOND),
+            bytes: Lane::new(u64::MAX, sized(CENTRE_BYTES), SECOND),
             kept: BTreeMap::new(),
             turns: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -127,8 +127,8 @@ impl<'a> Edge<'a> {
             data,
             outage,
             counts: Counts::default(),
-            regions: (0..REGIONS).map(|_| Region::new(&lane)).collect(),
-            origin: lane(ORIGIN_REQUESTS, ORIGIN_BYTES),
+            regions: (0..REGIONS).map(|_| Region::new()).collect(),
+            origin: Lane::new(ORIGIN_REQUESTS, ORIGIN_BYTES, SECOND),
             centres: (0..REGIONS * CENTRES).map(centre).collect(),
             trips: Vec::new(),
             free: Vec::new(),

@@ -15,7 +15,7 @@ const READ: u64 = 15 * MS;
 const PUT: u64 = 30 * MS;
 /// `known::ASK_EVERY_MS`
 const ASK_EVERY: u64 = SECOND;
-/// What a region's store serves in a second, for a crowd of 100,000.
+/// What a region's store serves in a second.
 const REQUESTS: u64 = 2_000;
 const BYTES: u64 = 200_000_000;
 
@@ -49,9 +49,9 @@ pub(super) struct Region {
 
 impl Region {
     /// A region that has nothing.
-    pub(super) fn new(lane: &impl Fn(u64, u64) -> Lane) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            lane: lane(REQUESTS, BYTES),
+            lane: Lane::new(REQUESTS, BYTES, SECOND),
             kept: BTreeSet::new(),
             flights: BTreeMap::new(),
             knows: false,
