@@ -27,8 +27,6 @@ use region::{REGIONS, way};
 
 /// Clients come within so long.
 const WINDOW: u64 = 60 * SECOND;
-/// When an outage begins and ends.
-const OUTAGE: std::ops::Range<u64> = 15 * SECOND..45 * SECOND;
 /// The region that goes dark in its outage, with an eighth of the clients.
 const DARK_REGION: usize = 1;
 /// How many clients of a hundred are in each region.
@@ -46,7 +44,7 @@ const START_MS: u64 = 1_000_000;
 /// So long after the beginning everyone must be complete.
 const END: u64 = 1_800 * SECOND;
 
-/// What is down from the 15th second to the 45th.
+/// What is down for half a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
     /// Nothing.
@@ -57,10 +55,12 @@ pub enum Outage {
     Region,
     /// The pointer: reads of checkpoint and bootstrap fail at the origin.
     Pointer,
+    /// Nothing, but no region was told of the new version, and nothing of it was placed.
+    Cold,
 }
 
 impl Outage {
-    /// All scenarios.
+    /// The scenarios that must hold the bars.
     pub const ALL: [Self; 4] = [Self::Calm, Self::Origin, Self::Region, Self::Pointer];
 
     /// Its name.
@@ -70,11 +70,21 @@ impl Outage {
             Self::Origin => "origin",
             Self::Region => "region",
             Self::Pointer => "pointer",
+            Self::Cold => "cold",
         }
     }
 
-    fn is_on(now: u64) -> bool {
-        OUTAGE.contains(&now)
+    /// From when to when: the origin's begins while the caches are empty.
+    fn window(self) -> std::ops::Range<u64> {
+        match self {
+            Self::Calm | Self::Cold => 0..0,
+            Self::Origin => SECOND..31 * SECOND,
+            Self::Region | Self::Pointer => 15 * SECOND..45 * SECOND,
+        }
+    }
+
+    fn is_on(self, now: u64) -> bool {
+        self.window().contains(&now)
     }
 }
 
@@ -232,7 +242,9 @@ impl<'a> World<'a> {
         let (one, other) = (draw.below(WINDOW), draw.below(WINDOW));
         let region = place(&SHARES, draw);
         let centre = region * CENTRES + place(&CENTRE_SHARES, draw);
-        let addresses = (u64::from(self.plan.clients) / 36 / BEHIND_ADDRESS).max(1);
+        let share = SHARES[region] * CENTRE_SHARES[centre % CENTRES];
+        let own = u64::from(self.plan.clients) * share / 1_000;
+        let addresses = own.div_ceil(BEHIND_ADDRESS).max(1);
         Line {
             centre,
             isolate: u8::try_from(draw.below(ISOLATES.into())).expect("small"),

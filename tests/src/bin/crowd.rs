@@ -1,8 +1,6 @@
-//! `crowd CLIENTS SEED`: a flash crowd in each scenario (docs/simulator.md), on all processors; a
-//! table, charts, and one line of JSON at the end. It fails where a bar is broken.
-
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! `crowd CLIENTS SEED [SCENARIO]`: a flash crowd in each scenario, or in calm and in that one
+//! (docs/simulator.md); charts, a table, and one line of JSON at the end. It fails where a bar is
+//! broken. The scenarios run one after the other, for the memory that they take.
 
 use packice_tests::crowd::{Bars, Data, Outage, Plan, Report, report, run};
 
@@ -14,28 +12,21 @@ fn main() -> std::process::ExitCode {
         eprintln!("crowd CLIENTS SEED");
         return std::process::ExitCode::from(2);
     };
+    let only = words.get(2).map(String::as_str);
+    let wanted =
+        |outage: Outage| outage == Outage::Calm || only.is_none_or(|only| only == outage.name());
     let data = Data::build();
-    let (next, ran) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let work = || {
-        while let Some(outage) = Outage::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let plan = Plan { seed, clients, outage: *outage };
-            let result = run(&data, plan);
-            ran.lock().expect("no panic").push((*outage as usize, result));
-        }
-    };
-    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
-    let mut ran = ran.into_inner().expect("no panic");
-    ran.sort_by_key(|(at, _)| *at);
     let mut broken: Vec<String> = Vec::new();
     let mut reports: Vec<Report> = Vec::new();
-    for (_, result) in ran {
-        match result {
-            Ok(report) => reports.push(report),
+    for outage in Outage::ALL.into_iter().chain([Outage::Cold]).filter(|outage| wanted(*outage)) {
+        match run(&data, Plan { seed, clients, outage }) {
+            Ok(report) => {
+                println!("{}", report::chart(&report));
+                reports.push(report);
+            }
             Err(what) => broken.push(what),
         }
     }
-    reports.iter().for_each(|own| println!("{}", report::chart(own)));
     println!("{}", report::table(&reports, &data));
     let bars = Bars::default();
     let mut scenarios = serde_json::Map::new();

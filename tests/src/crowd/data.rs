@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use packice_core::engine::io::StoreKey;
-use packice_core::types::{Identity, Version};
+use packice_core::types::{Identity, ObjectKind, Version};
 
 use crate::change::{History, follower, synced};
-use crate::publication::Spec;
+use crate::publication::{self, Spec};
 
 /// One of the collections is needed first, and is inlined in the bootstrap as far as it fits.
 pub(super) const FIRST: &str = "config";
@@ -57,7 +57,9 @@ pub struct Data {
     pub(super) roots: BTreeMap<String, Identity>,
     /// What a client of the version before has stored.
     pub(super) held: BTreeMap<StoreKey, Vec<u8>>,
-    asked_for: u64,
+    /// What the edge places in every region before the pointer moves (its `release::Arrival`).
+    pub(super) placed: BTreeSet<Key>,
+    objects: u64,
     keys: BTreeMap<String, Key>,
     things: Vec<(Kind, Vec<u8>)>,
 }
@@ -96,20 +98,27 @@ impl Data {
         });
         let asked: BTreeSet<String> =
             ways.into_iter().flatten().filter(|path| kind(path) == Kind::Object).collect();
-        let (mut keys, mut things) = (BTreeMap::new(), Vec::new());
+        let directories: BTreeSet<String> = manifest
+            .collections
+            .iter()
+            .map(|own| publication::path(ObjectKind::Layout, &own.base.directory.name))
+            .collect();
+        let deltas = manifest.collections.iter().flat_map(|own| &own.deltas);
+        let deltas: BTreeSet<String> = deltas
+            .flat_map(|delta| &delta.segments)
+            .map(|segment| publication::path(ObjectKind::Delta, &segment.object.name))
+            .collect();
+        let first: BTreeSet<String> = directories.union(&deltas).cloned().collect();
+        let objects = first.union(&asked).count() as u64;
+        let (mut keys, mut things, mut placed) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         for (path, body) in history.publication.files {
-            keys.insert(path.clone(), Key::try_from(things.len()).expect("few things"));
+            let key = Key::try_from(things.len()).expect("few things");
+            placed.extend(first.contains(&path).then_some(key));
             things.push((kind(&path), body));
+            keys.insert(path, key);
         }
-        Self {
-            trust: history.publication.trust,
-            newest,
-            roots,
-            held,
-            asked_for: asked.len() as u64,
-            keys,
-            things,
-        }
+        let trust = history.publication.trust;
+        Self { trust, newest, roots, held, placed, objects, keys, things }
     }
 
     /// The number of a path.
@@ -122,10 +131,9 @@ impl Data {
         Key::try_from(self.things.len()).expect("few things")
     }
 
-    /// Objects of the newest version that clients ask for: those those that no bootstrap
-    /// inlines, deltas among them.
-    pub(super) fn asked_for(&self) -> u64 {
-        self.asked_for
+    /// Objects of the newest version that clients ask for, or that are placed.
+    pub(super) fn objects(&self) -> u64 {
+        self.objects
     }
 
     /// What a number stands for.

@@ -1,12 +1,13 @@
 //! The modelled edge: a request's way through a data centre's cache, a region's store and the
 //! origin. Each step says which code of the edge worker it stands for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::agenda::{Agenda, Due, Lane, MS, SECOND};
 use super::data::{Data, Key, Kind};
 use super::region::{REGIONS, Region, way};
 use super::{Count, Counts, Outage};
+use crate::sim::Draw;
 
 /// Data centres of a region, and the isolates in each: turns are an isolate's.
 pub(super) const CENTRES: usize = 3;
@@ -110,7 +111,8 @@ pub(super) struct Edge<'a> {
 }
 
 impl<'a> Edge<'a> {
-    /// An edge that has nothing of the data, sized for so many clients.
+    /// An edge sized for so many clients. Of the data it has what is placed before the pointer moves:
+    /// the first region from the origin, the others from their neighbours.
     pub(super) fn new(data: &'a Data, outage: Outage, clients: u64) -> Self {
         // What clients ask of a data centre grows with their number; what is asked behind the
         // caches does not.
@@ -123,11 +125,18 @@ impl<'a> Edge<'a> {
             refused: BTreeMap::new(),
             counted: BTreeMap::new(),
         };
+        let cold = outage == Outage::Cold;
+        let placed: BTreeSet<Key> = data.placed.iter().copied().filter(|_| !cold).collect();
+        let mut counts = Counts::default();
+        for _ in &placed {
+            counts.add(Count::ObjectReads);
+            (1..REGIONS).for_each(|_| counts.add(Count::NeighbourFills));
+        }
         Self {
             data,
             outage,
-            counts: Counts::default(),
-            regions: (0..REGIONS).map(|_| Region::new()).collect(),
+            counts,
+            regions: (0..REGIONS).map(|_| Region::new(placed.clone(), !cold)).collect(),
             origin: Lane::new(ORIGIN_REQUESTS, ORIGIN_BYTES, SECOND),
             centres: (0..REGIONS * CENTRES).map(centre).collect(),
             trips: Vec::new(),
@@ -157,7 +166,7 @@ impl<'a> Edge<'a> {
     }
 
     fn is_down(&self, what: Outage, now: u64) -> bool {
-        self.outage == what && Outage::is_on(now)
+        self.outage == what && what.is_on(now)
     }
 
     /// Whether a region is dark, data centres and store.
@@ -232,7 +241,9 @@ impl<'a> Edge<'a> {
     fn miss(&mut self, id: TripId, agenda: &mut Agenda) {
         let trip = self.trip(id);
         let counted = self.centres[trip.centre].counted.entry(trip.address).or_insert((0, 0));
-        let window = agenda.now / READS_WINDOW;
+        // Windows begin at other times for each address.
+        let shift = Draw(u64::from(trip.address) << 8 | trip.centre as u64).below(READS_WINDOW);
+        let window = (agenda.now + shift) / READS_WINDOW;
         if counted.0 != window {
             *counted = (window, 0);
         }

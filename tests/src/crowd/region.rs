@@ -48,13 +48,13 @@ pub(super) struct Region {
 }
 
 impl Region {
-    /// A region that has nothing.
-    pub(super) fn new() -> Self {
+    /// A region that has so much, and knows what was published or not.
+    pub(super) fn new(kept: BTreeSet<Key>, knows: bool) -> Self {
         Self {
             lane: Lane::new(REQUESTS, BYTES, SECOND),
-            kept: BTreeSet::new(),
+            kept,
             flights: BTreeMap::new(),
-            knows: false,
+            knows,
             unsure: Vec::new(),
             asked: Vec::new(),
             asking: false,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::agenda::{MS, SECOND};
 use super::edge::{CENTRES, Outcome};
 use super::region::REGIONS;
-use super::{Count, Counts, Data, OUTAGE, Outage, Plan};
+use super::{Count, Counts, Data, Outage, Plan};
 use crate::sim::Draw;
 
 /// What must hold. The rates are those of whole seconds.
@@ -25,7 +25,7 @@ pub struct Bars {
 
 impl Default for Bars {
     fn default() -> Self {
-        Self { origin_ratio: 1.05, requests_max: 120, requests_ratio: 2.0, peak_ratio: 2.0 }
+        Self { origin_ratio: 1.05, requests_max: 120, requests_ratio: 3.0, peak_ratio: 2.0 }
     }
 }
 
@@ -127,7 +127,7 @@ impl Report {
 
     /// Objects read from the origin, by objects times regions.
     pub fn origin_ratio(&self, data: &Data) -> f64 {
-        ratio(self.counts.of(Count::ObjectReads), data.asked_for() * REGIONS as u64)
+        ratio(self.counts.of(Count::ObjectReads), data.objects() * REGIONS as u64)
     }
 
     /// Requests of the client that made the most.
@@ -147,7 +147,13 @@ impl Report {
 
     /// The highest rate after the outage.
     fn peak_after(&self) -> u64 {
-        self.peak(OUTAGE.end)
+        self.peak(self.plan.outage.window().end)
+    }
+
+    /// The highest rate of reads of the origin after the outage.
+    fn origin_peak_after(&self) -> u64 {
+        let from = usize::try_from(self.plan.outage.window().end / SECOND).expect("a short run");
+        self.origin.iter().skip(from).max().copied().unwrap_or(0)
     }
 
     /// Which bars a run breaks, beside the run where nothing is down.
@@ -190,8 +196,9 @@ impl Report {
             "peak": { "all": self.peak(0), "after": self.peak_after(),
                 "after_by_calm": ratio(self.peak_after(), calm.peak(0)) },
             "failed_syncs": self.failed_syncs,
-            "objects": data.asked_for(), "regions": REGIONS, "centres": REGIONS * CENTRES,
+            "objects": data.objects(), "regions": REGIONS, "centres": REGIONS * CENTRES,
             "origin_ratio": self.origin_ratio(data), "origin_peak": self.origin.iter().max(),
+            "origin_peak_after": self.origin_peak_after(),
             "answers": { "whole": self.answers[0], "404": self.answers[1],
                 "429": self.answers[2], "503": self.answers[3], "none": self.answers[4] },
             "edge": counts.into_iter().collect::<serde_json::Map<_, _>>(),
@@ -220,7 +227,7 @@ pub fn table(reports: &[Report], data: &Data) -> String {
     line("requests by calm", &|own| ratio(own.requests_all(), calm.requests_all()).to_string());
     line("requests, the most", &|own| own.requests_max().to_string());
     line("peak rate, 1/s", &|own| own.peak(0).to_string());
-    line("peak from second 45 on, 1/s", &|own| own.peak_after().to_string());
+    line("peak after the outage, 1/s", &|own| own.peak_after().to_string());
     line("that by the peak of calm", &|own| ratio(own.peak_after(), calm.peak(0)).to_string());
     line("syncs that failed", &|own| own.failed_syncs.to_string());
     line("origin reads of objects", &|own| own.counts.of(Count::ObjectReads).to_string());
@@ -228,6 +235,7 @@ pub fn table(reports: &[Report], data: &Data) -> String {
     line("origin reads of pointers", &|own| own.counts.of(Count::PointerReads).to_string());
     line("origin reads of log tiles", &|own| own.counts.of(Count::TileReads).to_string());
     line("of all these, failed", &|own| own.counts.of(Count::FailedReads).to_string());
+    line("origin peak after, 1/s", &|own| own.origin_peak_after().to_string());
     line("origin peak, 1/s", &|own| own.origin.iter().max().copied().unwrap_or(0).to_string());
     line("answers 429", &|own| own.answers[2].to_string());
     line("answers 503", &|own| own.answers[3].to_string());
@@ -260,7 +268,7 @@ pub fn chart(report: &Report) -> String {
     for at in steps {
         let (asked, completed) = (per(&report.asked, at), per(&report.completed, at));
         let begins = at as u64 * SECOND;
-        let down = report.plan.outage != Outage::Calm && OUTAGE.contains(&begins);
+        let down = report.plan.outage.is_on(begins);
         let mark = if down { '!' } else { ' ' };
         let bars = (bar(asked, asked_most), bar(completed, completed_most));
         let line = format!("{at:>4}{mark} {asked:>7} {}{completed:>6} {}", bars.0, bars.1);
