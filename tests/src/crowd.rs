@@ -298,7 +298,7 @@ impl<'a> World<'a> {
     fn open(&mut self, client: u32) -> Result<(), String> {
         let line = &self.lines[client as usize];
         let (seed, holds) = (self.plan.seed ^ Draw(client.into()).draw(), line.holds);
-        if client % STRAYS == 0 {
+        if client.is_multiple_of(STRAYS) {
             let key = self.data.len() + client / STRAYS % data::STRAYS;
             self.send(client, line.latency, line.centre, (key, true), None);
         }

@@ -13,8 +13,10 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::from(2);
     };
     let only = words.get(2).map(String::as_str);
-    let wanted =
-        |outage: Outage| outage == Outage::Calm || only.is_none_or(|only| only == outage.name());
+    let wanted = |outage: Outage| match only {
+        None => outage != Outage::Cold,
+        Some(only) => outage == Outage::Calm || only == outage.name(),
+    };
     let data = Data::build();
     let mut broken: Vec<String> = Vec::new();
     let mut reports: Vec<Report> = Vec::new();
