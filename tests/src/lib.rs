@@ -8,6 +8,7 @@
 pub mod attacks;
 pub mod away;
 pub mod change;
+pub mod crowd;
 pub mod encoder;
 pub mod follower;
 pub mod keeping;

@@ -1,4 +1,5 @@
-//! `cargo xtask sim`: runs of the simulator (docs/simulator.md), and how many held.
+//! `cargo xtask sim`: runs of the simulator, and how many held; `cargo xtask sim crowd`: a flash
+//! crowd at a modelled edge (docs/simulator.md for both).
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -8,7 +9,10 @@ use crate::step;
 
 /// Run the engine in the simulator: one seed is one run; figures go to target/bench/sim.json.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// How many seeds, each the one after the last
     #[arg(long, default_value_t = 10_000)]
     runs: u64,
@@ -23,8 +27,31 @@ pub(crate) struct Args {
     bugs: bool,
 }
 
+#[derive(clap::Subcommand)]
+enum What {
+    /// A flash crowd of clients at a modelled edge, calm and with outages; figures go to
+    /// target/bench/crowd.json
+    Crowd(Crowd),
+}
+
+#[derive(clap::Args)]
+struct Crowd {
+    /// How many clients come
+    #[arg(long, default_value_t = 100_000)]
+    clients: u32,
+    /// What all is drawn from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Calm and this scenario alone (origin, region, pointer, cold), and write no figures
+    #[arg(long)]
+    scenario: Option<String>,
+}
+
 /// The verb.
 pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
+    if let Some(What::Crowd(crowd)) = &args.what {
+        return self::crowd(shop, crowd);
+    }
     if args.bugs {
         return bugs(shop, args.runs);
     }
@@ -68,6 +95,33 @@ fn bugs(shop: &mut Shop, runs: u64) -> Result<()> {
     shop.add_bench("sim", &[("d1.mutants_found", found, "bugs")], &detail)?;
     if !ended {
         bail!("a planted bug was not found, or a run without one broke an invariant");
+    }
+    Ok(())
+}
+
+fn crowd(shop: &Shop, args: &Crowd) -> Result<()> {
+    let mut cargo = shop.cargo();
+    cargo.args(["run", "--quiet", "--locked", "--release", "-p", "packice-tests"]);
+    cargo.args(["--bin", "crowd", "--", &args.clients.to_string(), &args.seed.to_string()]);
+    if let Some(scenario) = &args.scenario {
+        return step::run(cargo.arg(scenario));
+    }
+    let (_, said) = step::tee(&mut cargo)?;
+    let line = said.lines().rev().find(|line| line.starts_with('{'));
+    let report: Value = serde_json::from_str(line.context("the simulator did not end")?)?;
+    let calm = &report["scenarios"]["calm"];
+    let figures = [
+        ("d2.clients", report["clients"].clone(), "clients"),
+        ("d2.origin_ratio", calm["origin_ratio"].clone(), "ratio"),
+        ("d2.bootstrap_p99", calm["bootstrap_ms"]["p99"].clone(), "ms"),
+        ("d2.complete_p99", calm["complete_ms"]["p99"].clone(), "ms"),
+    ];
+    let mut detail = serde_json::Map::new();
+    detail.insert("crowd".into(), json!({"report": report, "commit": shop.commit()}));
+    shop.add_bench("crowd", &figures, &detail)?;
+    let broken = report["broken"].as_array().context("no bars")?;
+    if !broken.is_empty() {
+        bail!("{} bars are broken", broken.len());
     }
     Ok(())
 }
