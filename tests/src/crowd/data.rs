@@ -11,22 +11,9 @@ use crate::publication::{self, Spec};
 
 /// One of the collections is needed first, and is inlined in the bootstrap as far as it fits.
 pub(super) const FIRST: &str = "config";
-const NAMES: [&str; 13] = [
-    FIRST,
-    "assets",
-    "chains",
-    "contracts",
-    "dapps",
-    "headers",
-    "icons",
-    "names",
-    "phishing",
-    "prices",
-    "routes",
-    "tokens",
-    "validators",
-];
-const RECORDS: u64 = 200;
+const NAMES: [&str; 9] =
+    [FIRST, "assets", "chains", "headers", "icons", "names", "prices", "tokens", "validators"];
+const RECORDS: u64 = 150;
 /// Names that do not exist, which stray requests ask for.
 pub(super) const STRAYS: u32 = 8;
 

@@ -111,8 +111,8 @@ pub(super) struct Edge<'a> {
 }
 
 impl<'a> Edge<'a> {
-    /// An edge sized for so many clients. Of the data it has what is placed before the pointer moves:
-    /// the first region from the origin, the others from their neighbours.
+    /// An edge sized for so many clients. Of the data it has what is placed before the pointer
+    /// moves: the first region from the origin, the others from their neighbours.
     pub(super) fn new(data: &'a Data, outage: Outage, clients: u64) -> Self {
         // What clients ask of a data centre grows with their number; what is asked behind the
         // caches does not.
