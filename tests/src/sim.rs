@@ -8,22 +8,21 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::sync::OnceLock;
 
 use packice_core::engine::io::{
     Answer, FetchFailure, Output, RangeQuery, ReadId, RequestId, SourceState, StoreBatch, StoreKey,
 };
 use packice_core::engine::{Command, Engine, EngineConfig, Event, Input};
 use packice_core::hash;
-use packice_core::types::{Millis, ObjectKind, WireName};
+use packice_core::types::{Millis, ObjectKind};
 
-use crate::change::{History, edited};
-use crate::publication::{Publication, Spec, channel, dataset, numbered_record};
-use crate::scenario::frame_names;
+use crate::publication::{channel, dataset, numbered_record};
 
 pub mod plan;
+mod set;
 
 pub use plan::{Draw, Lie, Op, Scenario, SourcePlan};
+use set::{Set, set};
 
 /// Faults of links end here, in virtual milliseconds from the start; lies and lags go on.
 pub const CALM_MS: u64 = 60_000;
@@ -34,55 +33,6 @@ pub const REQUESTS_MAX: u64 = 120;
 const START: u64 = 1_000_000;
 /// A body comes in pieces of a third, and of so many bytes at most.
 const PIECE_LEN: usize = 16 << 10;
-
-/// Data that all runs share: a small signed history.
-struct Set {
-    trust: Vec<u8>,
-    names: Vec<&'static str>,
-    versions: Vec<Vec<Spec>>,
-    /// What is served from each version on.
-    releases: Vec<Publication>,
-    frames: BTreeSet<WireName>,
-}
-
-/// The last one is for scenarios that are written by hand: it has bundles of half a megabyte.
-fn set(at: usize) -> &'static Set {
-    static SETS: [OnceLock<Set>; COUNTS.len()] = [const { OnceLock::new() }; COUNTS.len()];
-    let at = at % SETS.len();
-    SETS[at].get_or_init(|| Set::build(at as u64))
-}
-
-/// Records of each collection, by set.
-const COUNTS: [[u64; 3]; 4] = [[3, 20, 8], [5, 120, 40], [0, 400, 90], [0, 0, 60_000]];
-
-impl Set {
-    fn build(at: u64) -> Self {
-        let counts = COUNTS[usize::try_from(at).expect("small")];
-        let names = ["config", "headers", "tokens"];
-        let spec = |(i, name): (usize, &&'static str)| {
-            let priority = u8::try_from(i).expect("few");
-            Spec::numbered(name, priority, counts[i], at * 10 + i as u64)
-        };
-        let mut history = History::of(&names.iter().enumerate().map(spec).collect::<Vec<_>>());
-        history.plain = true;
-        let mut releases = vec![history.publication.clone()];
-        for round in 1..=3 {
-            let specs = edited(history.newest(), round);
-            match round {
-                3 => history.publish_base(&specs),
-                _ => history.publish_change(&specs),
-            }
-            releases.push(history.publication.clone());
-        }
-        Self {
-            trust: history.publication.trust.clone(),
-            names: names.to_vec(),
-            frames: frame_names(&history.publication),
-            versions: history.versions,
-            releases,
-        }
-    }
-}
 
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -74,7 +74,7 @@ fn several_sources_serve_one_sync_and_a_slow_one_does_not_hold_it_up() {
     let alone = synced_ms(&[100]);
     for beside in [[100, 10], [100, 1]] {
         let both = synced_ms(&beside);
-        // What was begun there is given up after 4 s at the latest; it would take ten times as long.
+        // What was begun there is given up after 4 s at the latest.
         assert!(both <= alone + alone / 4 + 4000, "{beside:?}: {both} ms, {alone} ms alone");
     }
     let three = synced_ms(&[100; 3]);

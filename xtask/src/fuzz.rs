@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: libFuzzer on every parser, and on the engine's operation sequences
-//! (tests/fuzz). In scope: building the targets, running them side by side, and counting. What they
-//! find that is new goes to target/fuzz/corpus; the committed corpora are read and stay as they are.
+//! (tests/fuzz). In scope: building the targets, running them side by side, and counting. What is
+//! new to them goes to target/fuzz/corpus; the committed corpora are read and stay as they are.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

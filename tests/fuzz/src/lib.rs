@@ -2,7 +2,8 @@
 //! its bytes as the life of a client (`packice_tests::scenario`).
 //!
 //! Needs nightly and cargo-fuzz, and is no part of `cargo xtask test`, which damages the same seeds
-//! at random (tests/tests/hostile.rs): `cargo xtask fuzz` runs all of them, `cargo xtask fuzz leaf` one.
+//! at random (tests/tests/hostile.rs): `cargo xtask fuzz` runs all of them, `cargo xtask fuzz leaf`
+//! one.
 //! The corpora are the frozen vectors, written by `cargo run -p packice-tests --bin vectors`.
 
 use std::cell::RefCell;
