@@ -1,5 +1,5 @@
 // Chromium killed at random moments while three tabs of one database bring a new version, a delta
-// is applied, the version takes over, and the old one is collected: SIGKILL to all of its processes;
+// is applied, the version takes over, and the old one is collected: SIGKILL to all its processes;
 // in every third life the tab that leads is closed first, so that another one takes over. What the
 // same profile holds afterwards is exactly the old version or the new one, record by record, under
 // the publisher's root. After each life a newer version is out, so layers pile up, and are merged,
