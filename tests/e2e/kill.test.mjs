@@ -19,7 +19,7 @@ import { publishKey } from '../harness/signer.mjs';
 const HARNESS = join(dirname(fileURLToPath(import.meta.url)), '../harness');
 const KEY = publishKey('a key of the kill test');
 const DATASET = 'kill';
-const KILLS = Number(process.env.PACKICE_KILLS ?? 20);
+const KILLS = Number(process.env.PACKICE_KILLS ?? 12);
 const SEED = 20261124;
 /** About 11 MB on the wire, in about 12 bundles. */
 const RECORDS = records(20_000, 1000);
@@ -174,6 +174,6 @@ test(`a sync survives ${KILLS} kills at random moments`, async (t) => {
   t.diagnostic(`${resumed} lives found rows, ${completed} syncs ended`);
   t.diagnostic(`${reads.right} reads right, ${reads.unknown} unknown`);
   assert.deepEqual(reads.wrong, []);
-  assert.ok(reads.right > 100, `${reads.right} reads are too few to say anything`);
+  assert.ok(reads.right > 5 * KILLS, `${reads.right} reads are too few to say anything`);
   assert.ok(resumed >= KILLS / 5, `only ${resumed} lives found rows of the one before`);
 });
