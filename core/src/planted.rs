@@ -2,7 +2,7 @@
 //!
 //! Without the feature `planted`, which nothing but `cargo xtask sim --bugs` turns on, none can be
 //! chosen and each question is a constant "no". In scope: naming them. Where each does its harm is
-//! where [`is`] is asked.
+//! where `is` is asked.
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
