@@ -58,7 +58,9 @@ export class Client {
   lead(on: boolean): void;
   /** Goes on from the state that another page wrote, if one did. */
   renew(): Promise<void>;
-  sync(id: number): Promise<SyncReport>;
+  sync(id: number, withinMs: number | undefined): Promise<SyncReport>;
+  /** Whether syncs yield to everything else. */
+  yields(yields: boolean): void;
   /** Takes a call back; one that has ended already is nothing. */
   cancel(id: number): void;
   close(): Promise<void>;

@@ -265,6 +265,11 @@ export interface SourceStatus {
 
 export interface SyncOptions {
   signal?: AbortSignal;
+  /**
+   * When it should be over, as `Date.now()` counts: a `condition` event tells as soon as it is
+   * seen that it will not be, and why; the sync goes on. Where another tab leads, it is not told.
+   */
+  deadline?: number;
 }
 
 export interface SyncReport {
@@ -321,6 +326,30 @@ export interface Events {
   };
   /** A bundle's state changed: what a map of the data set is drawn from. */
   bundle: { collection: string; index: number; total: number; state: "fetching" | "stored" };
+  /**
+   * A version came so far, in this order, each told once: `trusted`: it is proven to be the newest;
+   * `bootstrap`: all collections of priority 0 are stored, verified; `collection`: this one is;
+   * `complete`: it serves reads, which need no network any more.
+   */
+  milestone: {
+    name: "trusted" | "bootstrap" | "collection" | "complete";
+    version: number;
+    collection: string | null;
+  };
+  /**
+   * Something stands in a sync's way, or does so no more. `late`: it will end after its deadline;
+   * `store-slow`: the database takes less than the network gives, so it gets larger pieces;
+   * `behind`: releases come faster than they are brought. A sync that is late or behind hurries,
+   * also in a hidden page or over a metered line, where others have one transfer under way.
+   */
+  condition: {
+    name: "late" | "store-slow" | "behind";
+    holds: boolean;
+    /** Where it comes from, and so what would help. */
+    because: "network" | "store" | "sources" | "releases";
+    /** What the rest will take, where that tells it. */
+    etaMs: number | null;
+  };
   /** A source misbehaved or failed: its name, what it did, and with which object. */
   fault: { source: string; code: string; object: string; detail: string };
   /** What serves reads has another level of age than before; noticed at the next call. */

@@ -74,6 +74,9 @@ pub(crate) struct Host {
     line: RefCell<Option<(RequestId, Line)>>,
     /// The versions that are pinned, each as often as it is: a new engine is told them again.
     pins: RefCell<Vec<Version>>,
+    /// Whether syncs yield, and when the one under way should be over: a new engine is told.
+    yielding: Cell<bool>,
+    until: Cell<Option<Millis>>,
     /// Whether this client keeps the database up to date, of those that have it open.
     leads: Cell<bool>,
     /// Counts engines: a completion for an old one is dropped.
@@ -112,6 +115,8 @@ impl Host {
             bodies: Bodies::default(),
             line: RefCell::default(),
             pins: RefCell::default(),
+            yielding: Cell::new(false),
+            until: Cell::default(),
             leads: Cell::new(false),
             era: Cell::new(0),
             restarts: Cell::new(0),
@@ -139,10 +144,20 @@ impl Host {
     }
 
     /// Begins a sync, or joins the one that runs.
-    pub(crate) fn sync(self: &Rc<Self>, id: u64) -> Promise {
+    pub(crate) fn sync(self: &Rc<Self>, id: u64, within_ms: Option<u64>) -> Promise {
         let promise = self.calls.sync(id);
         self.command(Command::Sync);
+        if let Some(ms) = within_ms {
+            self.until.set(Some(now().plus(ms)));
+            self.command(Command::Until(self.until.get()));
+        }
         promise
+    }
+
+    /// Has syncs take little, or as much as they can.
+    pub(crate) fn yields(self: &Rc<Self>, yields: bool) {
+        self.yielding.set(yields);
+        self.command(Command::Yield(yields));
     }
 
     /// Pins the version that serves: the status, which the engine gives at once or as soon as it
@@ -225,6 +240,7 @@ impl Host {
     /// Tells a new engine what it is to keep, and its sources.
     fn set_up(self: &Rc<Self>) {
         self.feed(Input::Command(Command::Keep(self.options.keep)));
+        self.feed(Input::Command(Command::Yield(self.yielding.get())));
         let pins = self.pins.borrow().clone();
         for version in pins {
             self.feed(Input::Command(Command::Pin(version)));
@@ -313,6 +329,7 @@ impl Host {
                 }
                 Output::SyncEnded { result } => {
                     self.restarts.set(0);
+                    self.until.set(None);
                     self.bodies.clear();
                     let result = result.as_ref().map(shape::sync_report);
                     self.calls.end_syncs(&result.map_err(|e| self.failure(e)));

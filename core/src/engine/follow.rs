@@ -193,7 +193,9 @@ impl Engine {
         if !heard {
             self.live_event(source, true);
         }
-        self.following.said = Some((source, bytes));
+        if self.following.said.replace((source, bytes)).is_some() {
+            self.falls_behind(now);
+        }
     }
 
     /// A line ended, whoever ended it.

@@ -251,6 +251,7 @@ impl Engine {
         self.target_renewed = true;
         self.sources.news_came();
         self.save_state(false);
+        self.tell_milestones(false);
         Ok(true)
     }
 

@@ -23,6 +23,7 @@
 //! | `merge` | when do layers become one? |
 //! | `kept` | which versions stay beside the newest, and which rows go? |
 //! | `store` | what is durable, and when is a transaction due? |
+//! | `standing` | what has a sync reached, what stands in its way, and what is done about it? |
 //! | `state`, `snapshot` | what opening reads, and how it is verified again |
 
 mod apply;
@@ -46,6 +47,7 @@ mod roads;
 mod scope;
 mod seed;
 mod snapshot;
+mod standing;
 mod state;
 mod status;
 mod store;
@@ -86,6 +88,7 @@ use self::report::DeltaStatus;
 use self::scope::KeyRange;
 use self::seed::Seed;
 use self::snapshot::Snapshot;
+use self::standing::Standing;
 use self::store::StoreDesk;
 use self::sync::Sync;
 use self::work::{WorkItem, WorkQueue};
@@ -182,6 +185,7 @@ pub struct Engine {
     refuse_expired: bool,
 
     sync: Option<Sync>,
+    standing: Standing,
     last_phase: Phase,
     stored_events: Vec<(StoreKey, Event)>,
     last_progress: Millis,
@@ -255,6 +259,7 @@ impl Engine {
             freshness: Freshness::default(),
             refuse_expired: false,
             sync: None,
+            standing: Standing::default(),
             last_phase: Phase::Idle,
             stored_events: Vec::new(),
             last_progress: Millis(0),
@@ -388,7 +393,8 @@ impl Engine {
         } else {
             WaitReason::Idle
         };
-        let wakes = self.net.wake.into_iter().chain(self.following.wake()).chain(self.store.due);
+        let wakes = self.net.wake.into_iter().chain(self.following.wake());
+        let wakes = wakes.chain(self.store.due).chain(self.standing.wake());
         let until = wakes.min();
         Output::Wait { until, why }
     }
@@ -396,6 +402,8 @@ impl Engine {
     fn command(&mut self, command: Command, now: Millis) {
         match command {
             Command::Sync => self.start_sync(now),
+            Command::Until(deadline) => self.sync_until(deadline),
+            Command::Yield(yields) => self.yield_syncs(yields),
             Command::CancelSync => {
                 let aborted = crate::error::Misuse::Aborted.into();
                 self.end_sync(Err(io::Failure::Error(aborted)), now);
@@ -429,6 +437,7 @@ impl Engine {
         }
         self.step_head();
         self.step_follow(now);
+        self.step_standing(now);
         self.step_audit();
         self.step_merge();
         // The sync first: a read then finds the bundles that are about to be fetched anyway.

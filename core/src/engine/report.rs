@@ -12,6 +12,7 @@ use crate::types::{Identity, Version};
 
 use super::changes::Changes;
 use super::io::StoreKey;
+use super::standing::{Cause, Condition};
 
 /// What a sync did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,24 @@ pub enum Event {
         /// The state.
         state: BundleState,
     },
+    /// A version came so far, and will not fall behind it.
+    Milestone {
+        /// How far.
+        milestone: Milestone,
+        /// The version.
+        version: Version,
+    },
+    /// Something stands in a sync's way, or does so no more.
+    Condition {
+        /// What.
+        condition: Condition,
+        /// Whether it does now.
+        holds: bool,
+        /// Where it comes from.
+        cause: Cause,
+        /// Milliseconds that the rest will take, where that tells it.
+        eta_ms: Option<u64>,
+    },
     /// A source misbehaved or failed.
     Fault {
         /// The source's name.
@@ -126,6 +145,20 @@ pub enum Event {
     },
     /// The state in full, asked for by [`Command::Status`](super::io::Command::Status).
     Status(Status),
+}
+
+/// How far a version came: each is told once, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// Its manifest is proven to be the newest's; lazy reads are answered from it, where nothing
+    /// older serves.
+    Trusted,
+    /// All collections of priority 0 are stored, verified.
+    Bootstrap,
+    /// This collection is stored, verified.
+    Collection(String),
+    /// All are, and it serves reads, which need no network any more.
+    Complete,
 }
 
 /// How a collection of a new version comes home.

@@ -312,6 +312,9 @@ pub struct SyncArgs {
     /// A file that `packice seed` wrote, asked first and trusted no more than a source
     #[arg(long, value_name = "FILE")]
     pub seed: Option<PathBuf>,
+    /// Say as soon as it is seen that it will take longer than so many seconds, and why
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub within: Option<u64>,
     /// Where from, and where to
     #[command(flatten)]
     pub client: ClientArgs,

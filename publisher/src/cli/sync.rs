@@ -1,6 +1,7 @@
 //! `packice sync`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -21,6 +22,9 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     let mut host = session.host()?;
     if let Some(path) = &args.seed {
         host.add_seed(Arc::new(SeedFile::open(path)?));
+    }
+    if let Some(seconds) = args.within {
+        host.hurry(Duration::from_secs(seconds));
     }
     let mut watch = Watch::new(ui, "sync");
     let report = host.sync(&mut |event| watch.hear(event));
@@ -50,7 +54,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         show_count(records),
         show_size(report.bytes_fetched),
         show_count(report.requests),
-        show_span(std::time::Duration::from_millis(report.elapsed_ms)),
+        show_span(Duration::from_millis(report.elapsed_ms)),
         show_freshness(&status.freshness),
         session.store.display(),
     );
@@ -67,6 +71,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         "freshness": freshness,
         "collections": collections_json(&status),
         "faults": watch.faults,
+        "conditions": watch.conditions,
         "damaged": damaged,
         "store": session.store.display().to_string(),
     });

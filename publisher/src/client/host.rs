@@ -47,6 +47,8 @@ pub struct Host {
     status: Option<Status>,
     damaged: Vec<StoreKey>,
     why: WaitReason,
+    /// How long a sync may take before it counts as late.
+    time: Option<Duration>,
 }
 
 /// A clock that does not go back, near the time since 1970.
@@ -102,6 +104,7 @@ impl Host {
             status: None,
             damaged: Vec::new(),
             why: WaitReason::Store,
+            time: None,
         })
     }
 
@@ -111,10 +114,20 @@ impl Host {
         self.sources.push(seed);
     }
 
+    /// How long a sync should take at most: the listener hears early where it will take longer.
+    pub fn hurry(&mut self, time: Duration) {
+        self.time = Some(time);
+    }
+
     /// Brings the newest version.
     pub fn sync(&mut self, listener: &mut Listener<'_>) -> Result<SyncReport> {
         self.sync_ended = None;
         self.inputs.push_back(Input::Command(Command::Sync));
+        if let Some(time) = self.time {
+            let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let deadline = self.clock.now().plus(ms);
+            self.inputs.push_back(Input::Command(Command::Until(Some(deadline))));
+        }
         self.run(listener, |host| host.sync_ended.is_some())?;
         let ended = self
             .sync_ended
@@ -254,6 +267,8 @@ impl Host {
             Event::Status(status) => self.status = Some(status),
             Event::Damaged { key } => self.damaged.push(key),
             Event::Phase { .. }
+            | Event::Milestone { .. }
+            | Event::Condition { .. }
             | Event::Progress(_)
             | Event::Bundle { .. }
             | Event::Fault { .. }

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use packice_core::engine::io::{Input, StoreKey};
+use packice_core::engine::io::{Command, Input, StoreKey};
 
 use super::Host;
 
@@ -53,6 +53,7 @@ impl Host {
         for command in self.calls.open_commands() {
             self.feed(Input::Command(command));
         }
+        self.feed(Input::Command(Command::Until(self.until.get())));
         true
     }
 
