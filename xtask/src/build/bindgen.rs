@@ -16,7 +16,7 @@ pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
 /// What wasm-opt does. A function with one caller is not put into it where it is large: one body
 /// of 58 KB keeps a browser's optimising compiler busy for 100 ms, at the first sync.
-const OPT_PASSES: &[&str] = &["-O3", "--one-caller-inline-max-function-size=50"];
+const OPT_PASSES: &[&str] = &["-O3", "--one-caller-inline-max-function-size=20"];
 
 /// The features that .cargo/config.toml turns on; wasm-opt must be told the same.
 const OPT_FEATURES: &[&str] = &[
