@@ -64,6 +64,12 @@ export class DatasetHandle extends ReaderHandle implements Dataset {
     return this.#caller.call("status", undefined);
   }
 
+  async trace(): Promise<Uint8Array> {
+    const trace = await this.#caller.call("trace", undefined);
+    if (trace) return trace;
+    throw new PackiceError("misuse/trace", "trace: nothing is recorded: open with `trace`");
+  }
+
   sync({ signal, deadline }: SyncOptions = {}): Promise<SyncReport> {
     const within = deadline === undefined ? undefined : Math.max(0, deadline - Date.now());
     if (Number.isNaN(within)) {

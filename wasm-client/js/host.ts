@@ -239,6 +239,7 @@ export function serve(send: Send): (request: Request) => void {
       return { collection, key, ...proof };
     },
     status: () => opened().status(),
+    trace: () => opened().trace(),
     sync: (id, within) =>
       tabs?.leads === false ? tabs.sync() : opened().sync(read(id), within),
     pin: () => opened().pin(),

@@ -54,6 +54,8 @@ export class Client {
   unpin(version: number): void;
   rollBack(version: number): Promise<number>;
   status(): Promise<Status>;
+  /** What was recorded, where that was wanted. */
+  trace(): Uint8Array | undefined;
   /** Of those that have it open, this one keeps it up to date, or no more. */
   lead(on: boolean): void;
   /** Goes on from the state that another page wrote, if one did. */

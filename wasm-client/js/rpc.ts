@@ -24,6 +24,8 @@ export interface HostOptions {
   pollMs: number;
   /** How many versions to keep that served reads before. */
   keep: number;
+  /** The most bytes of a trace; 0 records none. */
+  trace: number;
   wasmUrl: string | undefined;
 }
 
@@ -76,6 +78,7 @@ export interface Methods {
   page: { args: PageArgs; result: Page };
   proof: { args: { collection: string; key: Uint8Array; version: Pinned }; result: Proof };
   status: { args: undefined; result: Status };
+  trace: { args: undefined; result: Uint8Array | undefined };
   sync: { args: number | undefined; result: SyncReport };
   pin: { args: undefined; result: number };
   unpin: { args: number; result: void };

@@ -84,6 +84,11 @@ export interface OpenOptions {
    * `keep`. Left out, or 0: none.
    */
   keep?: number;
+  /**
+   * Records all that the engine is told, up to so many bytes of memory, for `trace()`. Bodies are
+   * in it: it is as private as the data. Left out, or 0: nothing is recorded.
+   */
+  trace?: number;
 }
 
 /** What a read can answer. `unknown` means: not held here, and not to be had right now. */
@@ -428,6 +433,11 @@ export interface Dataset extends Reader {
   ): () => void;
   /** What is held, what it is doing, and how its sources did. */
   status(): Promise<Status>;
+  /**
+   * What was recorded since `open()`, with the option `trace`: `packice replay FILE` leads the
+   * same engine through it and tells each decision. Without the option, `misuse/trace`.
+   */
+  trace(): Promise<Uint8Array>;
   /** Brings the newest version; resolves when it is committed. */
   sync(options?: SyncOptions): Promise<SyncReport>;
   /** Calls back at each event of a name; returns the function that ends it. */

@@ -20,12 +20,12 @@ use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
 use js_sys::{Function, Promise, Uint8Array};
-use packice_core::engine::Engine;
 use packice_core::engine::io::{
     Answer, Command, Event, Failure, Input, Output, ReadId, RequestId, SourceId, StoreBatch,
     StoreKey, Target, WaitReason,
 };
 use packice_core::map::Map;
+use packice_core::trace::Traced;
 use packice_core::types::{Millis, Version};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -60,7 +60,7 @@ pub(crate) struct Host {
     options: Options,
     store: Store,
     emit: Function,
-    engine: RefCell<Engine>,
+    engine: RefCell<Traced>,
     calls: Calls,
     inbox: RefCell<VecDeque<Step>>,
     draining: Cell<bool>,
@@ -99,7 +99,7 @@ impl Host {
         store: Store,
         emit: Function,
     ) -> Result<Rc<Self>, JsValue> {
-        let engine = options.engine(false)?;
+        let engine = options.engine(false, None)?;
         let host = Rc::new(Self {
             options,
             store,
@@ -205,6 +205,12 @@ impl Host {
         let promise = self.calls.status();
         self.command(Command::Status);
         promise
+    }
+
+    /// What was recorded so far.
+    pub(crate) fn trace(&self) -> Option<Uint8Array> {
+        let engine = self.engine.borrow();
+        engine.trace().map(|trace| Uint8Array::from(trace.bytes()))
     }
 
     /// Takes a call back.

@@ -127,6 +127,11 @@ impl Client {
         self.host.roll_back(of_number(version))
     }
 
+    /// What was recorded since the opening, where that was wanted.
+    pub fn trace(&self) -> Option<Uint8Array> {
+        self.host.trace()
+    }
+
     /// The state in full.
     pub fn status(&self) -> Promise {
         self.host.status()

@@ -96,6 +96,7 @@ use self::work::{WorkItem, WorkQueue};
 pub use self::follow::Follow;
 pub use self::io::{Command, Event, Input, Output};
 use self::io::{Phase, ReadId, RequestId, StoreBatch, StoreKey, WaitReason};
+pub use self::report::Pressure;
 pub use self::state::{ShelfRecord, StateRecord, VersionRecord};
 
 /// Plain bytes of decoded frames that are kept.
@@ -366,6 +367,22 @@ impl Engine {
         if self.do_work(budget_bytes, now) {
             self.pump(now);
         }
+    }
+
+    /// How much is on its way, for whoever watches it.
+    pub fn pressure(&self) -> Pressure {
+        Pressure {
+            queued: self.net.queue.iter().count(),
+            fetching: self.net.fetches.len(),
+            in_flight_bytes: self.net.bytes_in_flight(),
+            waiting_bytes: self.store.waiting_bytes() as u64,
+            writing_bytes: self.store.given_bytes() as u64,
+        }
+    }
+
+    /// What each source stands at.
+    pub fn sources(&self, now: Millis) -> Vec<io::SourceStatus> {
+        self.sources.status(now)
     }
 
     /// The last transaction of a client that closes: what is verified and waits for one, so that

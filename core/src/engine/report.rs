@@ -196,6 +196,21 @@ pub struct AuditStatus {
     pub mismatches: Vec<Mismatch>,
 }
 
+/// How much an engine has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Requests that wait for a place.
+    pub queued: usize,
+    /// Requests under way.
+    pub fetching: usize,
+    /// Bytes that these may still give.
+    pub in_flight_bytes: u64,
+    /// Bytes that are verified and wait for a transaction.
+    pub waiting_bytes: u64,
+    /// Bytes in transactions under way.
+    pub writing_bytes: u64,
+}
+
 /// How far a sync is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {

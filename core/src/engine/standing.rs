@@ -6,7 +6,7 @@
 //! | condition | when it holds | what it changes |
 //! | --- | --- | --- |
 //! | late | the rest will take longer than the sync has time | the sync yields to nobody but reads |
-//! | store slow | half of the byte budget is in transactions | transactions are twice as large |
+//! | store slow | half of the budget is in transactions | transactions are twice as large |
 //! | behind | a newer version was told of while the one told of before waits | as late |
 //!
 //! A sync that yields (a hidden page, a metered line) has one transfer under way.

@@ -10,9 +10,12 @@ use super::session::{Session, collections_json, damaged_json, freshness_json};
 use crate::client::audit_failure;
 use crate::client::seed::SeedFile;
 use crate::client::watch::Watch;
-use crate::failure::Result;
+use crate::failure::{Result, on_file};
 use crate::text::{show_count, show_freshness, show_size, show_span};
 use crate::ui::Ui;
+
+/// A trace of the command line is longer at no time.
+const MAX_TRACE_LEN: usize = 1 << 30;
 
 pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     let session = Session::new(cli, &args.client)?;
@@ -26,9 +29,15 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     if let Some(seconds) = args.within {
         host.hurry(Duration::from_secs(seconds));
     }
+    if args.trace.is_some() {
+        host.record(MAX_TRACE_LEN)?;
+    }
     let mut watch = Watch::new(ui, "sync");
     let report = host.sync(&mut |event| watch.hear(event));
     watch.finish();
+    if let (Some(path), Some(trace)) = (&args.trace, host.trace()) {
+        std::fs::write(path, trace).map_err(on_file("write", path))?;
+    }
     if args.audit && report.is_ok() {
         let mut watch = Watch::new(ui, "audit");
         let audit = host.audit(&mut |event| watch.hear(event));

@@ -14,7 +14,8 @@ use packice_core::engine::io::{
     Answer, AuditStatus, FetchFailure, RangeQuery, ReadId, RequestId, SourceId, Status, StoreKey,
     SyncReport, Target, WaitReason,
 };
-use packice_core::engine::{Command, Engine, EngineConfig, Event, Input, Output, io};
+use packice_core::engine::{Command, EngineConfig, Event, Input, Output, io};
+use packice_core::trace::{Trace, Traced};
 use packice_core::types::{Millis, Name, Version};
 
 use super::fetch::Source;
@@ -31,7 +32,8 @@ pub type Listener<'a> = dyn FnMut(&Event) + 'a;
 
 /// An engine, its sources and its store.
 pub struct Host {
-    engine: Engine,
+    engine: Traced,
+    start: (EngineConfig, u64),
     sources: Vec<Arc<dyn Source>>,
     store: FileStore,
     clock: Clock,
@@ -83,13 +85,16 @@ impl Host {
         // Without randomness the retries are only less spread.
         let _ = getrandom::fill(&mut seed);
         let config = EngineConfig { dataset, channel, trust };
-        let engine = Engine::new(config, u64::from_le_bytes(seed))
+        let seed = u64::from_le_bytes(seed);
+        let start = (config, seed);
+        let engine = Traced::new(start.0.clone(), seed, None)
             .map_err(|error| Failure::from(error).within("the trust root"))?;
         let (to_host, from_fetches) = sync_channel(QUEUED_CHUNKS);
         let added = sources.iter().map(|source| Input::AddSource { name: source.name().into() });
         let inputs = added.collect();
         Ok(Self {
             engine,
+            start,
             sources,
             store,
             clock: Clock::new(),
@@ -106,6 +111,13 @@ impl Host {
             why: WaitReason::Store,
             time: None,
         })
+    }
+
+    /// Records up to so many bytes of what happens from the beginning on; nothing has yet.
+    pub fn record(&mut self, max_len: usize) -> Result<()> {
+        let (config, seed) = self.start.clone();
+        self.engine = Traced::new(config, seed, Some(Trace::new(max_len)))?;
+        Ok(())
     }
 
     /// Adds a seed: the source that is asked first for what it holds.
@@ -182,6 +194,11 @@ impl Host {
         self.inputs.push_back(Input::Command(Command::Status));
         self.run(&mut |_| {}, |host| host.status.is_some())?;
         self.status.take().ok_or_else(|| Failure::internal("the engine told no status"))
+    }
+
+    /// What was recorded so far, where that was wanted.
+    pub fn trace(&self) -> Option<&[u8]> {
+        self.engine.trace().map(Trace::bytes)
     }
 
     /// The rows of the store that were found damaged so far.
