@@ -200,13 +200,17 @@ async fn fetch(
     fetch: Fetch,
 ) -> Result<Option<Fetched>, Problem> {
     let key = resource.key();
+    // Checkpoint and head stand inside a stored bootstrap, as if they were objects of their own.
+    let cut_out = async |cut: &dyn Fn(&[u8]) -> Result<Vec<u8>, Problem>| {
+        let Some(stored) = store.read(&key).await? else { return Ok(None) };
+        let bytes = cut(&stored.bytes)?;
+        let meta = ObjectMeta { size: bytes.len() as u64, etag: stored.etag };
+        Ok(Some((meta, Some(Extent::Whole), ResponseBody::Body(bytes))))
+    };
     match resource {
-        // The checkpoint stands inside a stored bootstrap, as if it were an object of its own.
-        Resource::Checkpoint { .. } => {
-            let Some(stored) = store.read(&key).await? else { return Ok(None) };
-            let text = verify::checkpoint_text(&stored.bytes)?;
-            let meta = ObjectMeta { size: text.len() as u64, etag: stored.etag };
-            Ok(Some((meta, Some(Extent::Whole), ResponseBody::Body(text))))
+        Resource::Checkpoint { .. } => cut_out(&verify::checkpoint_text).await,
+        Resource::Head { channel, .. } => {
+            cut_out(&|bytes| verify::head_bytes(bytes, channel)).await
         }
         Resource::Object { .. }
         | Resource::Bootstrap { .. }

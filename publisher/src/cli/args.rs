@@ -457,7 +457,8 @@ Examples:
 It verifies the release as a client does, and writes the pointer last: a copy that broke off goes
 on, and one that is there gets what is new. Serve the folder as it is, so that its v1/ stands
 under the source's URL. Cache what stands under bundle/, layout/, manifest/, dictionary/, delta/
-and trust-root/ for good, and bootstrap/, checkpoint and log/ for seconds; allow any origin to GET.
+and trust-root/ for good, what stands under bootstrap/, head/ and log/, and checkpoint, for seconds;
+allow any origin to GET.
 The file _headers says so to Cloudflare Pages and Netlify.")]
 pub struct ExportArgs {
     /// The folder
