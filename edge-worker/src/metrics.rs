@@ -6,8 +6,9 @@
 //! is lost: at most [`BATCH_REQUESTS`] requests. Answers that Workers Cache or a browser gave never
 //! reach the Worker and are counted nowhere here.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
+
+use packice_core::map::Map;
 
 /// An isolate tells after so many requests.
 pub const BATCH_REQUESTS: u32 = 256;
@@ -130,7 +131,7 @@ impl Counts {
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     counts: Counts,
-    uses: BTreeMap<String, u32>,
+    uses: Map<String, u32>,
     requests: u32,
     since_ms: Option<u64>,
 }
@@ -165,7 +166,7 @@ impl Batch {
     /// The part for one shard: its objects, and the counts for one of them. `None` where that is
     /// nothing.
     pub fn part(&self, counts: bool, belongs: impl Fn(&str) -> bool) -> Option<Self> {
-        let uses: BTreeMap<String, u32> = self
+        let uses: Map<String, u32> = self
             .uses
             .iter()
             .filter(|(key, _)| belongs(key))
@@ -186,7 +187,7 @@ impl Batch {
     /// The batch as text: the counts, then a line for each object.
     pub fn encode(&self) -> String {
         let mut text = self.counts.line();
-        for (key, times) in &self.uses {
+        for (key, times) in self.uses.iter() {
             // A string takes everything.
             let _ = write!(text, "\n{times} {key}");
         }

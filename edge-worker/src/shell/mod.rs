@@ -22,12 +22,14 @@ mod turns;
 
 use worker::wasm_bindgen::{self, JsValue, prelude::wasm_bindgen};
 use worker::wasm_bindgen_futures;
+use worker::worker_sys::ext::RequestExt;
 use worker::worker_sys::{self, web_sys};
 use worker::{Context, Env, Headers, Request, Response, ResponseBody, console_error};
 
 use crate::headers::RequestHeaders;
 use crate::log;
 use crate::metrics::Counter;
+use crate::place::Place;
 use crate::problem::{Problem, ProblemCode};
 use crate::reply::{Body, Reply};
 use crate::route::{Route, route};
@@ -92,10 +94,11 @@ async fn answer(mut request: Request, env: Env, context: Context) -> worker::Res
     Ok(response)
 }
 
-/// Where a request comes from, in degrees, as far as the platform knows.
-pub(crate) fn place(request: &Request) -> Option<(f64, f64)> {
-    let (latitude, longitude) = request.cf()?.coordinates()?;
-    Some((latitude.into(), longitude.into()))
+/// Where a request comes from, as far as the platform knows. The `worker` crate's own reading of it
+/// panics over what is no number.
+pub(crate) fn place(request: &Request) -> Option<Place> {
+    let cf = request.inner().cf()?;
+    Place::parse(&cf.latitude().ok()??, &cf.longitude().ok()??)
 }
 
 fn respond_with(reply: Reply, content: ResponseBody) -> worker::Result<Response> {
