@@ -28,7 +28,6 @@ use worker::{Context, Env, Headers, Request, Response, ResponseBody, console_err
 
 use crate::headers::RequestHeaders;
 use crate::log;
-use crate::metrics::Counter;
 use crate::place::Place;
 use crate::problem::{Problem, ProblemCode};
 use crate::reply::{Body, Reply};
@@ -38,7 +37,7 @@ use crate::shell::serve::{Answer, Edge, Keep};
 use crate::shell::store::Store;
 use crate::shell::tiers::Tiers;
 
-/// The event: the hot route, and the long way for everything else.
+/// The event, for all that the hot route leaves.
 #[wasm_bindgen(js_name = fetch)]
 #[expect(unreachable_pub, reason = "what JavaScript calls must be public")]
 pub async fn fetch_event(
@@ -46,13 +45,6 @@ pub async fn fetch_event(
     env: Env,
     context: worker_sys::Context,
 ) -> Result<JsValue, JsValue> {
-    if let Some(response) = hot::answer(&request).await {
-        telemetry::count(Counter::ColoHits);
-        if let Some(batch) = telemetry::request_ended() {
-            telemetry::tell(batch, &env, &Context::new(context), &request.into());
-        }
-        return Ok(response.into());
-    }
     let answered = answer(request.into(), env, Context::new(context)).await;
     let response = answered.or_else(|error| {
         console_error!("{}", log::line("shell", "answer", "", &error.to_string()));
@@ -77,8 +69,8 @@ async fn answer(mut request: Request, env: Env, context: Context) -> worker::Res
     }
     let headers = RequestHeaders::collect(|name| request.headers().get(name).ok().flatten());
     let Answer { reply, content, keep } = edge.answer(asked, &headers, &mut request).await;
-    if let Some(batch) = telemetry::request_ended() {
-        telemetry::tell(batch, &edge.env, &context, &request);
+    if telemetry::request_ended() {
+        telemetry::tell(&edge.env, &context, &request);
     }
     let mut response = respond_with(reply, content)?;
     if let Some(Keep { url, read_at_ms, turn }) = keep {
