@@ -1,6 +1,6 @@
-// The smallest worker that does the edge's look-up, the cache, else the bucket, and gives its answer.
-// It checks nothing, knows no ranges and no errors: what `cargo xtask bench edge` measures ours
-// against. With the binding `BARE` it leaves out what a browser of another origin needs.
+// The smallest worker that does the edge's look-up, the cache, else the bucket, and gives its
+// answer. It checks nothing, knows no ranges and no errors: what `cargo xtask bench edge` measures
+// ours against. With the binding `BARE` it leaves out what a browser of another origin needs.
 
 const BARE = { 'cache-control': 'public, max-age=31536000, immutable' };
 const WHOLE = {

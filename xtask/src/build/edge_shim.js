@@ -38,8 +38,8 @@ const handler = (name) => async (arg, env, ctx) => {
   }
 };
 
-// The hot route: the data centre's cache answers a plain read as it is. Wasm says for which URLs, and
-// counts; it is not there while the cache is awaited (edge-worker/src/shell/hot.rs).
+// The hot route: the data centre's cache answers a plain read as it is. Wasm says for which URLs,
+// and counts; it is not there while the cache is awaited (edge-worker/src/shell/hot.rs).
 const hotFirst = (next) => async (request, env, ctx) => {
   checkReinitialize();
   try {
