@@ -1,7 +1,7 @@
 //! The module that workerd loads: a handler for each event that the crate handles, and its exported
 //! classes (Durable Objects), all of which start a fresh wasm instance after a trap. The same steps
-//! as the crate `worker-build` 0.8.7 takes, but for the handlers, which are plain functions here, and
-//! the hot route.
+//! as the crate `worker-build` 0.8.7 takes, but for the handlers, which are plain functions here,
+//! and the hot route.
 
 /// The fixed part; `$HANDLERS` stands where the generated handlers go.
 const SHIM: &str = include_str!("edge_shim.js");
