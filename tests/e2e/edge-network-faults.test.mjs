@@ -59,7 +59,7 @@ async function holds(client, { path, body }) {
   assert.ok(got.body.equals(body), path);
 }
 
-test('the origin is gone: regions serve what they hold, and all goes on when it is back', async () => {
+test('the origin is gone: regions serve what they hold, and it all comes back', async () => {
   const [near, far] = clients;
   const [held, lacked, refused] = [object(), object(), object()];
   for (const { path, body } of [held, lacked]) await taken(near, path, body);
