@@ -14,9 +14,10 @@
 //! What an attacker could try: names that collide with known ones, so that they pass. Without the
 //! secret there is nothing better than guessing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use packice_core::hash;
+use packice_core::map::Map;
 
 /// Length of the secret, in bytes.
 pub const SECRET_LEN: usize = 32;
@@ -159,7 +160,7 @@ const MAX_REFUSED: usize = 1_024;
 /// Names that were refused a moment ago: a flood for one name asks once a second.
 #[derive(Clone, Debug, Default)]
 pub struct Refused {
-    until_ms: BTreeMap<String, u64>,
+    until_ms: Map<String, u64>,
 }
 
 impl Refused {

@@ -30,6 +30,7 @@ pub mod limits;
 pub mod live;
 pub mod log;
 pub mod metrics;
+pub mod place;
 pub mod pointer;
 pub mod problem;
 pub mod quota;

@@ -6,8 +6,9 @@
 //! is lost: at most [`BATCH_REQUESTS`] requests. Answers that Workers Cache or a browser gave never
 //! reach the Worker and are counted nowhere here.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
+
+use packice_core::map::Map;
 
 /// An isolate tells after so many requests.
 pub const BATCH_REQUESTS: u32 = 256;
@@ -130,7 +131,7 @@ impl Counts {
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     counts: Counts,
-    uses: BTreeMap<String, u32>,
+    uses: Map<String, u32>,
     requests: u32,
     since_ms: Option<u64>,
 }
@@ -150,22 +151,21 @@ impl Batch {
         }
     }
 
-    /// A request ends; the batch where it is due. The clock is looked at now and then.
-    pub fn request(&mut self, now_ms: impl FnOnce() -> u64) -> Option<Self> {
+    /// A request ends; whether the batch is due. The clock is looked at now and then.
+    pub fn request(&mut self, now_ms: impl FnOnce() -> u64) -> bool {
         self.requests += 1;
         if !self.requests.is_multiple_of(LOOK_EVERY) && self.since_ms.is_some() {
-            return None;
+            return false;
         }
         let now_ms = now_ms();
         let since_ms = *self.since_ms.get_or_insert(now_ms);
-        let due = self.requests >= BATCH_REQUESTS || now_ms.saturating_sub(since_ms) >= BATCH_MS;
-        due.then(|| core::mem::take(self))
+        self.requests >= BATCH_REQUESTS || now_ms.saturating_sub(since_ms) >= BATCH_MS
     }
 
     /// The part for one shard: its objects, and the counts for one of them. `None` where that is
     /// nothing.
     pub fn part(&self, counts: bool, belongs: impl Fn(&str) -> bool) -> Option<Self> {
-        let uses: BTreeMap<String, u32> = self
+        let uses: Map<String, u32> = self
             .uses
             .iter()
             .filter(|(key, _)| belongs(key))
@@ -186,7 +186,7 @@ impl Batch {
     /// The batch as text: the counts, then a line for each object.
     pub fn encode(&self) -> String {
         let mut text = self.counts.line();
-        for (key, times) in &self.uses {
+        for (key, times) in self.uses.iter() {
             // A string takes everything.
             let _ = write!(text, "\n{times} {key}");
         }
@@ -320,9 +320,10 @@ mod tests {
     #[test]
     fn a_batch_is_due_by_number_or_by_time() {
         let mut batch = Batch::default();
-        let told = (0..BATCH_REQUESTS).filter_map(|_| batch.request(|| 5)).count();
-        assert_eq!((told, batch.requests), (1, 0));
-        let mut told = |now_ms, times| (0..times).any(|_| batch.request(|| now_ms).is_some());
+        let due: Vec<bool> = (0..BATCH_REQUESTS).map(|_| batch.request(|| 5)).collect();
+        assert_eq!(due.iter().position(|due| *due), Some(due.len() - 1));
+        let mut batch = Batch::default();
+        let mut told = |now_ms, times| (0..times).any(|_| batch.request(|| now_ms));
         assert!(!told(100, 1));
         assert!(!told(100 + BATCH_MS - 1, 2 * LOOK_EVERY));
         assert!(told(100 + BATCH_MS, LOOK_EVERY));

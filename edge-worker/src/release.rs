@@ -11,7 +11,7 @@ use packice_core::format::manifest::Manifest;
 use packice_core::types::{Name, ObjectKind, ObjectRef, WireName};
 
 use crate::resource::Resource;
-use crate::shelf::Release;
+use crate::shelf::Shelf;
 
 /// Most members of a release that are told: 100,000 bundles are 100 GB. What is not told counts as
 /// needed.
@@ -102,4 +102,80 @@ fn group(name: WireName) -> u64 {
 
 fn object_key(dataset: &Name, kind: ObjectKind, name: WireName) -> String {
     Resource::Object { dataset: dataset.clone(), kind, name }.key()
+}
+
+/// What a release says to the shelf: its groups, and the members of those that are new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The dataset.
+    pub dataset: Name,
+    /// Groups by number, each with its members' keys.
+    pub groups: Vec<(u64, Vec<String>)>,
+}
+
+impl Release {
+    /// As lines: the dataset, then `={group}` and `+{key}` for each of its members.
+    pub fn encode(&self) -> String {
+        let mut text = self.dataset.as_str().to_owned();
+        for (group, keys) in &self.groups {
+            text.push_str(&format!("\n={group}"));
+            for key in keys {
+                text.push_str("\n+");
+                text.push_str(key);
+            }
+        }
+        text
+    }
+
+    /// Reads the lines; `None` where one is of no such form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let dataset = Name::new(lines.next()?).ok()?;
+        let mut groups: Vec<(u64, Vec<String>)> = Vec::new();
+        for line in lines {
+            if let Some(group) = line.strip_prefix('=') {
+                groups.push((group.parse().ok()?, Vec::new()));
+            } else {
+                groups.last_mut()?.1.push(line.strip_prefix('+')?.to_owned());
+            }
+        }
+        Some(Self { dataset, groups })
+    }
+
+    /// The part for one shard: all groups, with its members.
+    #[must_use]
+    pub fn part(&self, belongs: impl Fn(&str) -> bool) -> Self {
+        let own = |keys: &[String]| keys.iter().filter(|key| belongs(key)).cloned().collect();
+        let groups = self.groups.iter().map(|(group, keys)| (*group, own(keys))).collect();
+        Self { dataset: self.dataset.clone(), groups }
+    }
+
+    /// Tells the shelf.
+    pub fn put_on(&self, shelf: &mut Shelf) {
+        for (group, keys) in &self.groups {
+            keys.iter().for_each(|key| shelf.join(key, *group));
+        }
+        let groups: Vec<u64> = self.groups.iter().map(|(group, _)| *group).collect();
+        shelf.release(&self.dataset, &groups);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shelf::Policy;
+
+    #[test]
+    fn a_release_comes_back_as_it_was() {
+        let alpha = Name::new("alpha").expect("a name");
+        let groups = vec![(7, vec!["alpha/bundle/1".to_owned()]), (9, Vec::new())];
+        let release = Release { dataset: alpha.clone(), groups };
+        assert_eq!(Release::parse(&release.encode()), Some(release.clone()));
+        for odd in ["", "Alpha", "alpha\n+x", "alpha\n=x", "alpha\n=1\nx"] {
+            assert_eq!(Release::parse(odd), None, "{odd}");
+        }
+        let mut shelf = Shelf::new(Policy { budget: 100, newest: 1 }, 1);
+        release.put_on(&mut shelf);
+        assert!(shelf.knows(&alpha, 7) && !shelf.knows(&alpha, 8));
+    }
 }

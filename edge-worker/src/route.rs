@@ -54,6 +54,13 @@ enum Target {
     Resource(Resource),
 }
 
+/// Whether a URL is that of an object, which says the same for ever.
+pub fn is_immutable(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let path = rest.find('/').and_then(|at| rest.get(at..));
+    matches!(path.and_then(target), Some(Target::Resource(Resource::Object { .. })))
+}
+
 /// What a request asks for.
 pub fn route(method: &str, path: &str) -> Route {
     let Some(target) = target(path) else {
@@ -152,6 +159,27 @@ mod tests {
             Route::Options { .. } => 204,
             Route::Service { .. } | Route::Read { .. } => 200,
             Route::Write { .. } => 201,
+        }
+    }
+
+    #[test]
+    fn objects_alone_are_immutable() {
+        let name = "0a".repeat(32);
+        let url = format!("https://edge.example/v1/alpha/bundle/{name}");
+        assert!(is_immutable(&url));
+        for odd in [
+            url.replace("/bundle/", "/bootstrap/"),
+            url.replace("https://", ""),
+            url.replace("/v1/", "/v2/"),
+            url.replace("/alpha/", "/alpha//"),
+            format!("{url}?x"),
+            url.to_uppercase(),
+            "https://edge.example/v1/alpha/bootstrap/stable".to_owned(),
+            "https://edge.example/v1/alpha/log/000".to_owned(),
+            "https://edge.example/healthz".to_owned(),
+            "https://edge.example".to_owned(),
+        ] {
+            assert!(!is_immutable(&odd), "{odd}");
         }
     }
 

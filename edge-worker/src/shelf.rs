@@ -20,6 +20,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use packice_core::map::Map;
 use packice_core::types::Name;
 
 /// How long an object that left stays readable, in milliseconds: longer than a read takes.
@@ -57,6 +58,23 @@ struct Uses {
     since_ms: u64,
 }
 
+/// What is known of a key. One map of all of it: each pair of types costs the module some 10 KB.
+#[derive(Clone, Debug, Default)]
+struct Thing {
+    /// Its place among those that are held.
+    at: Option<usize>,
+    /// Its uses while it is not held.
+    ghost: Option<Uses>,
+    /// The groups that it belongs to.
+    groups: Vec<u64>,
+}
+
+impl Thing {
+    fn is_nothing(&self) -> bool {
+        self.at.is_none() && self.ghost.is_none() && self.groups.is_empty()
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Held {
     key: String,
@@ -73,12 +91,12 @@ pub struct Shelf {
     /// Of [`Self::used`], what the newest releases need.
     fresh: u64,
     held: Vec<Held>,
-    places: BTreeMap<String, usize>,
-    ghosts: BTreeMap<String, Uses>,
+    things: BTreeMap<String, Thing>,
+    /// How many of them have a ghost.
+    ghosts: usize,
     ghost_order: VecDeque<String>,
-    groups: BTreeMap<String, Vec<u64>>,
-    needed_at: BTreeMap<(Name, u64), u64>,
-    newest: BTreeMap<Name, u64>,
+    needed_at: Map<(Name, u64), u64>,
+    newest: Map<Name, u64>,
     lags: [f64; MAX_LAG],
     shares: [f64; MAX_LAG],
     uses_told: u32,
@@ -93,12 +111,11 @@ impl Shelf {
             used: 0,
             fresh: 0,
             held: Vec::new(),
-            places: BTreeMap::new(),
-            ghosts: BTreeMap::new(),
+            things: BTreeMap::new(),
+            ghosts: 0,
             ghost_order: VecDeque::new(),
-            groups: BTreeMap::new(),
-            needed_at: BTreeMap::new(),
-            newest: BTreeMap::new(),
+            needed_at: Map::new(),
+            newest: Map::new(),
             lags: [0.0; MAX_LAG],
             shares: [1.0; MAX_LAG],
             uses_told: 0,
@@ -128,12 +145,20 @@ impl Shelf {
 
     /// Whether an object is held.
     pub fn holds(&self, key: &str) -> bool {
-        self.places.contains_key(key)
+        self.place(key).is_some()
+    }
+
+    fn place(&self, key: &str) -> Option<usize> {
+        self.things.get(key)?.at
+    }
+
+    fn thing(&mut self, key: &str) -> &mut Thing {
+        self.things.entry(key.to_owned()).or_default()
     }
 
     /// An object becomes a member of a group.
     pub fn join(&mut self, key: &str, group: u64) {
-        let groups = self.groups.entry(key.to_owned()).or_default();
+        let groups = &mut self.thing(key).groups;
         if !groups.contains(&group) {
             groups.push(group);
         }
@@ -150,14 +175,14 @@ impl Shelf {
     /// A release becomes the newest, and needs these groups.
     pub fn release(&mut self, dataset: &Name, groups: &[u64]) {
         let known = &self.needed_at;
-        let newest = self.newest.entry(dataset.clone()).or_insert(0);
-        let same = |group: &u64| known.get(&(dataset.clone(), *group)) == Some(&*newest);
+        let before = self.newest.get(dataset).copied().unwrap_or(0);
+        let same = |group: &u64| known.get(&(dataset.clone(), *group)) == Some(&before);
         // Told twice.
-        if *newest > 0 && groups.iter().all(same) {
+        if before > 0 && groups.iter().all(same) {
             return;
         }
-        *newest += 1;
-        let newest = *newest;
+        let newest = before + 1;
+        self.newest.insert(dataset.clone(), newest);
         for group in groups {
             self.needed_at.insert((dataset.clone(), *group), newest);
         }
@@ -165,10 +190,14 @@ impl Shelf {
         let gone = |own: &Name, at: u64| own == dataset && at < horizon;
         self.needed_at.retain(|(own, _), at| !gone(own, *at));
         let known = &self.needed_at;
-        self.groups.retain(|key, groups| {
-            let Some(own) = dataset_of(key) else { return false };
-            groups.retain(|group| known.contains_key(&(own.clone(), *group)));
-            !groups.is_empty()
+        self.things.retain(|key, thing| {
+            match dataset_of(key) {
+                Some(own) => {
+                    thing.groups.retain(|group| known.contains_key(&(own.clone(), *group)));
+                }
+                None => thing.groups.clear(),
+            }
+            !thing.is_nothing()
         });
         self.look_again();
     }
@@ -191,14 +220,16 @@ impl Shelf {
     /// Objects were read from this region, so many times each.
     pub fn used_again(&mut self, key: &str, times: u32, now_ms: u64) {
         self.note(key, times);
-        if let Some(held) = self.places.get(key).and_then(|at| self.held.get_mut(*at)) {
+        if let Some(held) = self.place(key).and_then(|at| self.held.get_mut(at)) {
             held.uses.count = held.uses.count.saturating_add(times);
         } else {
-            let uses = self.ghosts.entry(key.to_owned()).or_insert_with(|| {
+            let past = self.things.get(key).and_then(|thing| thing.ghost);
+            if past.is_none() {
                 self.ghost_order.push_back(key.to_owned());
-                Uses { count: 0, since_ms: now_ms }
-            });
-            uses.count = uses.count.saturating_add(times);
+            }
+            let uses = past.unwrap_or(Uses { count: 0, since_ms: now_ms });
+            let count = uses.count.saturating_add(times);
+            self.set_ghost(key, Some(Uses { count, ..uses }));
             self.forget_ghosts();
         }
     }
@@ -209,7 +240,7 @@ impl Shelf {
         if self.holds(key) {
             return Vec::new();
         }
-        let uses = self.ghosts.remove(key).unwrap_or(Uses { count: 0, since_ms: now_ms });
+        let uses = self.set_ghost(key, None).unwrap_or(Uses { count: 0, since_ms: now_ms });
         self.put(key, size, uses);
         let mut left = Vec::new();
         while self.used > self.policy.budget {
@@ -229,24 +260,25 @@ impl Shelf {
 
     /// An object that is gone, whatever the reason.
     pub fn lost(&mut self, key: &str) {
-        if let Some(at) = self.places.get(key).copied() {
+        if let Some(at) = self.place(key) {
             self.remove_at(at);
         }
     }
 
     /// What there is to persist of a held object: its uses, and since when.
     pub fn state(&self, key: &str) -> Option<(u32, u64)> {
-        let held = self.held.get(*self.places.get(key)?)?;
+        let held = self.held.get(self.place(key)?)?;
         Some((held.uses.count, held.uses.since_ms))
     }
 
     /// How many releases ago an object was needed last; 0 for what no release spoke of.
     pub fn lag(&self, key: &str) -> u64 {
-        let (Some(groups), Some(dataset)) = (self.groups.get(key), dataset_of(key)) else {
+        let (Some(thing), Some(dataset)) = (self.things.get(key), dataset_of(key)) else {
             return 0;
         };
         let newest = self.newest.get(&dataset).copied().unwrap_or(0);
-        let needed = groups
+        let needed = thing
+            .groups
             .iter()
             .filter_map(|group| self.needed_at.get(&(dataset.clone(), *group)).copied());
         needed.max().map_or(0, |at| newest.saturating_sub(at))
@@ -290,7 +322,7 @@ impl Shelf {
     }
 
     fn put(&mut self, key: &str, size: u64, uses: Uses) {
-        self.places.insert(key.to_owned(), self.held.len());
+        self.thing(key).at = Some(self.held.len());
         let lag = self.lag(key);
         self.held.push(Held { key: key.to_owned(), size, uses, lag });
         self.used = self.used.saturating_add(size);
@@ -304,25 +336,37 @@ impl Shelf {
             return None;
         }
         let held = self.held.swap_remove(at);
-        self.places.remove(&held.key);
+        self.thing(&held.key).at = None;
         if let Some(moved) = self.held.get(at) {
-            self.places.insert(moved.key.clone(), at);
+            let key = moved.key.clone();
+            self.thing(&key).at = Some(at);
         }
         self.used = self.used.saturating_sub(held.size);
         if self.is_fresh(held.lag) {
             self.fresh = self.fresh.saturating_sub(held.size);
         }
-        self.ghosts.insert(held.key.clone(), held.uses);
+        self.set_ghost(&held.key, Some(held.uses));
         self.ghost_order.push_back(held.key.clone());
         Some(held.key)
+    }
+
+    /// Remembers the uses of what is not held, or forgets them; what was remembered.
+    fn set_ghost(&mut self, key: &str, uses: Option<Uses>) -> Option<Uses> {
+        let thing = self.thing(key);
+        let before = core::mem::replace(&mut thing.ghost, uses);
+        if thing.is_nothing() {
+            self.things.remove(key);
+        }
+        self.ghosts = self.ghosts + usize::from(uses.is_some()) - usize::from(before.is_some());
+        before
     }
 
     /// Forgets the oldest of those that left.
     fn forget_ghosts(&mut self) {
         let most = MIN_GHOSTS.max(2 * self.held.len());
-        while self.ghosts.len() > most || self.ghost_order.len() > 2 * most {
+        while self.ghosts > most || self.ghost_order.len() > 2 * most {
             let Some(key) = self.ghost_order.pop_front() else { break };
-            self.ghosts.remove(&key);
+            self.set_ghost(&key, None);
         }
     }
 
@@ -352,62 +396,6 @@ impl Shelf {
 
 /// How many releases a shard remembers over a restart.
 pub const RELEASES_KEPT: u64 = 2 * MAX_LAG as u64;
-
-/// What a release says to the shelf: its groups, and the members of those that are new.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Release {
-    /// The dataset.
-    pub dataset: Name,
-    /// Groups by number, each with its members' keys.
-    pub groups: Vec<(u64, Vec<String>)>,
-}
-
-impl Release {
-    /// As lines: the dataset, then `={group}` and `+{key}` for each of its members.
-    pub fn encode(&self) -> String {
-        let mut text = self.dataset.as_str().to_owned();
-        for (group, keys) in &self.groups {
-            text.push_str(&format!("\n={group}"));
-            for key in keys {
-                text.push_str("\n+");
-                text.push_str(key);
-            }
-        }
-        text
-    }
-
-    /// Reads the lines; `None` where one is of no such form.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines();
-        let dataset = Name::new(lines.next()?).ok()?;
-        let mut groups: Vec<(u64, Vec<String>)> = Vec::new();
-        for line in lines {
-            if let Some(group) = line.strip_prefix('=') {
-                groups.push((group.parse().ok()?, Vec::new()));
-            } else {
-                groups.last_mut()?.1.push(line.strip_prefix('+')?.to_owned());
-            }
-        }
-        Some(Self { dataset, groups })
-    }
-
-    /// The part for one shard: all groups, with its members.
-    #[must_use]
-    pub fn part(&self, belongs: impl Fn(&str) -> bool) -> Self {
-        let own = |keys: &[String]| keys.iter().filter(|key| belongs(key)).cloned().collect();
-        let groups = self.groups.iter().map(|(group, keys)| (*group, own(keys))).collect();
-        Self { dataset: self.dataset.clone(), groups }
-    }
-
-    /// Tells the shelf.
-    pub fn put_on(&self, shelf: &mut Shelf) {
-        for (group, keys) in &self.groups {
-            keys.iter().for_each(|key| shelf.join(key, *group));
-        }
-        let groups: Vec<u64> = self.groups.iter().map(|(group, _)| *group).collect();
-        shelf.release(&self.dataset, &groups);
-    }
-}
 
 /// The dataset that a key of the store belongs to.
 pub fn dataset_of(key: &str) -> Option<Name> {
@@ -509,19 +497,6 @@ mod tests {
     }
 
     #[test]
-    fn a_release_comes_back_as_it_was() {
-        let groups = vec![(7, vec!["alpha/bundle/1".to_owned()]), (9, Vec::new())];
-        let release = Release { dataset: name("alpha"), groups };
-        assert_eq!(Release::parse(&release.encode()), Some(release.clone()));
-        for odd in ["", "Alpha", "alpha\n+x", "alpha\n=x", "alpha\n=1\nx"] {
-            assert_eq!(Release::parse(odd), None, "{odd}");
-        }
-        let mut shelf = shelf(100, 1);
-        release.put_on(&mut shelf);
-        assert!(shelf.knows(&name("alpha"), 7) && !shelf.knows(&name("alpha"), 8));
-    }
-
-    #[test]
     fn what_readers_left_counts_less_the_farther_it_is_behind() {
         let mut shelf = shelf(1000, 1);
         let alpha = name("alpha");
@@ -575,7 +550,7 @@ mod tests {
                         if let [only] = left.as_slice() {
                             // So few all compete: the choice is the slow one's.
                             let mut oracle = before;
-                            let uses = oracle.ghosts.remove(&key);
+                            let uses = oracle.set_ghost(&key, None);
                             let uses = uses.unwrap_or(Uses { count: 0, since_ms: now_ms });
                             oracle.put(&key, size, uses);
                             let slow = slow_victim(&oracle, now_ms);
@@ -587,6 +562,9 @@ mod tests {
                 prop_assert!(shelf.used() <= 400);
                 prop_assert_eq!(shelf.used(), sizes.values().sum::<u64>());
                 prop_assert_eq!(shelf.len(), sizes.len());
+                let ghosts = shelf.things.values().filter(|thing| thing.ghost.is_some());
+                prop_assert_eq!(shelf.ghosts, ghosts.count());
+                prop_assert!(!shelf.things.values().any(Thing::is_nothing));
                 for key in sizes.keys() { prop_assert!(shelf.holds(key)); }
             }
         }

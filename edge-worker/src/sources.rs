@@ -8,19 +8,12 @@
 use packice_core::types::is_name;
 use serde_json::{Value, json};
 
+use crate::place::Place;
+
 /// Most sources of the list.
 const MAX_SOURCES: usize = 32;
 /// A verdict that is older counts for nothing, in milliseconds: three rounds of the cron.
 const VERDICT_AGE_MS: u64 = 15 * 60 * 1000;
-
-/// A point on the globe, in degrees.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Place {
-    /// North.
-    pub latitude: f64,
-    /// East.
-    pub longitude: f64,
-}
 
 /// A source.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,10 +45,7 @@ fn source(entry: &str) -> Option<Source> {
 
 fn place(text: &str) -> Option<Place> {
     let (latitude, longitude) = text.split_once('/')?;
-    let degrees = |text: &str, most: f64| {
-        text.trim().parse::<f64>().ok().filter(|degrees| degrees.abs() <= most)
-    };
-    Some(Place { latitude: degrees(latitude, 90.0)?, longitude: degrees(longitude, 180.0)? })
+    Place::parse(latitude, longitude)
 }
 
 /// What was heard of the sources.
@@ -102,19 +92,11 @@ pub fn answer(
         listed = sources.iter().collect();
     }
     if let Some(from) = from {
-        let far = |source: &&Source| source.place.map_or(f64::MAX, |place| distance(from, place));
+        let far = |source: &&Source| source.place.map_or(f64::MAX, |place| from.distance(place));
         listed.sort_by(|a, b| far(a).total_cmp(&far(b)));
     }
     let one = |source: &&Source| json!({ "region": source.region, "url": source.url });
     json!({ "sources": listed.iter().map(one).collect::<Vec<_>>() })
-}
-
-/// The angle between two places (haversine), in radians.
-fn distance(a: Place, b: Place) -> f64 {
-    let (north, east) = (b.latitude - a.latitude, b.longitude - a.longitude);
-    let half = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
-    let across = a.latitude.to_radians().cos() * b.latitude.to_radians().cos();
-    2.0 * (half(north) + across * half(east)).clamp(0.0, 1.0).sqrt().asin()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! `REGIONS` as `{region}={binding}`, separated by commas. Without any, the origin's bucket is the
 //! only store. In scope: the list, distances, the order of sources. Out of scope: reading.
 
+use crate::place::Place;
+
 /// Most regions of a list.
 const MAX_REGIONS: usize = 16;
 
@@ -28,8 +30,8 @@ pub struct Region {
     pub name: String,
     /// The binding of its bucket.
     pub binding: String,
-    /// Where it is, in degrees.
-    at: (f64, f64),
+    /// Where it is.
+    at: Place,
 }
 
 /// The regions of this edge.
@@ -53,7 +55,7 @@ impl Regions {
             if known || binding.is_empty() || list.len() == MAX_REGIONS {
                 continue;
             }
-            let at = (*latitude, *longitude);
+            let at = Place { latitude: *latitude, longitude: *longitude };
             list.push(Region { name: name.to_owned(), binding: binding.to_owned(), at });
         }
         Self { list }
@@ -74,17 +76,17 @@ impl Regions {
         self.list.iter().find(|own| own.name == name)
     }
 
-    /// The region nearest to a place in degrees; the first one where the place is not known.
-    pub fn nearest(&self, place: Option<(f64, f64)>) -> Option<&Region> {
+    /// The region nearest to a place; the first one where the place is not known.
+    pub fn nearest(&self, place: Option<Place>) -> Option<&Region> {
         let Some(place) = place else { return self.list.first() };
-        let far = |region: &&Region| distance(region.at, place);
+        let far = |region: &&Region| region.at.distance(place);
         self.list.iter().min_by(|a, b| far(a).total_cmp(&far(b)))
     }
 
     /// Where a region looks for what it lacks before it asks the origin: the others, nearest first.
     pub fn neighbours(&self, of: &Region) -> Vec<&Region> {
         let mut others: Vec<_> = self.list.iter().filter(|other| other.name != of.name).collect();
-        let far = |region: &Region| distance(region.at, of.at);
+        let far = |region: &Region| region.at.distance(of.at);
         others.sort_by(|a, b| far(a).total_cmp(&far(b)));
         others
     }
@@ -128,8 +130,8 @@ impl Settings {
         }
     }
 
-    /// The region that answers a request from a place in degrees.
-    pub fn home(&self, place: Option<(f64, f64)>) -> Option<&Region> {
+    /// The region that answers a request from a place.
+    pub fn home(&self, place: Option<Place>) -> Option<&Region> {
         let pinned = self.pinned.as_deref().and_then(|name| self.regions.named(name));
         pinned.or_else(|| self.regions.nearest(place))
     }
@@ -148,13 +150,6 @@ impl Settings {
             .fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         sum % self.shards
     }
-}
-
-/// A number that grows with the way along the globe's surface (the haversine).
-fn distance((lat_a, lon_a): (f64, f64), (lat_b, lon_b): (f64, f64)) -> f64 {
-    let half = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
-    let between = lat_a.to_radians().cos() * lat_b.to_radians().cos();
-    half(lat_a - lat_b) + between * half(lon_a - lon_b)
 }
 
 #[cfg(test)]
@@ -179,6 +174,7 @@ mod tests {
             (Some((-18.1, -178.4)), "oc"),
             (None, "weur"),
         ] {
+            let place = place.map(|(latitude, longitude)| Place { latitude, longitude });
             assert_eq!(regions.nearest(place).map(|own| own.name.as_str()), Some(nearest));
         }
     }
@@ -207,7 +203,10 @@ mod tests {
             };
             Some(value.to_owned())
         });
-        assert_eq!(set.home(Some((50.0, 8.0))).map(|own| own.name.as_str()), Some("oc"));
+        assert_eq!(
+            set.home(Some(Place { latitude: 50.0, longitude: 8.0 })).map(|own| own.name.as_str()),
+            Some("oc")
+        );
         assert_eq!((set.shards, set.budget_of_shard(), set.newest), (64, 100, 0));
         let shards: std::collections::BTreeSet<u32> =
             (0..1000).map(|number| set.shard(&format!("alpha/bundle/{number:08x}"))).collect();
@@ -219,6 +218,6 @@ mod tests {
         let regions = Regions::parse("weur=A, mars=B, enam, enam=, weur=C, =D");
         assert_eq!(names(&regions.all().iter().collect::<Vec<_>>()), ["weur"]);
         assert!(Regions::parse("").is_empty());
-        assert_eq!(Regions::parse("").nearest(Some((0.0, 0.0))), None);
+        assert_eq!(Regions::parse("").nearest(Some(Place::default())), None);
     }
 }

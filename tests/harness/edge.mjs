@@ -3,7 +3,7 @@
 // people; this is for tests and the demo.
 
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -17,7 +17,6 @@ const BUILD = join(ROOT, 'edge-worker/build');
 
 /** The compatibility date of wrangler.toml, so that tests and deployment agree. */
 export async function compatibilityDate() {
-  const { readFile } = await import('node:fs/promises');
   const text = await readFile(join(ROOT, 'wrangler.toml'), 'utf8');
   const found = /^compatibility_date\s*=\s*"([0-9-]+)"/m.exec(text);
   if (!found) throw new Error('wrangler.toml has no compatibility_date');
@@ -45,6 +44,14 @@ export function edgeModules() {
       { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
     ],
   };
+}
+
+/** The built worker in a scope in which a test lets things fail (faulty-edge.mjs). */
+export async function faultyModules() {
+  const built = edgeModules();
+  const contents = await readFile(join(ROOT, 'tests/harness/faulty-edge.mjs'), 'utf8');
+  const entry = { type: 'ESModule', path: join(BUILD, 'faulty-edge.mjs'), contents };
+  return { ...built, modules: [entry, ...built.modules] };
 }
 
 /** A TCP port that was free a moment ago. */

@@ -5,7 +5,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { compatibilityDate, edgeModules, freePort, OBJECTS } from './edge.mjs';
+import { compatibilityDate, edgeModules, faultyModules, freePort, OBJECTS } from './edge.mjs';
 
 /** Region names of R2, and a data centre in each. */
 export const PLACES = {
@@ -18,17 +18,20 @@ export const PLACES = {
  * - `regions`: names, the first one hosts the Durable Objects.
  * - `bytes`, `versions`: the budget of each region's store, and how many releases it keeps whole.
  * - `bindings`: further variables.
+ * - `faulty`: each edge has a `fault(query)` (faulty-edge.mjs).
  */
 export async function startNetwork({
   regions = ['weur', 'enam', 'apac', 'oc'],
   bytes = 1 << 30,
   versions = 2,
   bindings = {},
+  faulty = false,
 } = {}) {
   const { Miniflare, convertV4MiniflareOptions, Log, LogLevel } = await import('miniflare');
   const folder = await mkdtemp(join(tmpdir(), 'packice-network-'));
   const bound = (name) => `REGION_${name.toUpperCase()}`;
   const date = await compatibilityDate();
+  const modules = faulty ? await faultyModules() : edgeModules();
   const edges = [];
   for (const name of regions) {
     const host = '127.0.0.1';
@@ -46,7 +49,7 @@ export async function startNetwork({
       workers: [
         {
           name: `edge-${name}`,
-          ...edgeModules(),
+          ...modules,
           compatibilityDate: date,
           r2Buckets: ['OBJECTS', ...regions.map(bound)],
           durableObjects: Object.fromEntries(Object.entries(OBJECTS).map(elsewhere)),
@@ -72,7 +75,8 @@ export async function startNetwork({
     await miniflare.ready;
     const direct = await miniflare.unsafeGetDirectURL(`edge-${name}`);
     const [host_, port] = [direct.hostname, Number(direct.port)];
-    edges.push({ name, url: direct.origin, host: host_, port, miniflare });
+    const fault = (query) => fetch(`${direct.origin}/fault?${query}`);
+    edges.push({ name, url: direct.origin, host: host_, port, miniflare, fault });
   }
   return {
     edges,

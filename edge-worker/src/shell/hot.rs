@@ -1,45 +1,36 @@
-//! The hot route: an immutable object that the data centre's cache holds whole. Straight on
-//! wasm-bindgen, since most requests end here and the `worker` crate's types cost more than the
-//! look-up does. Whatever is not the plainest of reads goes the long way (`serve`).
+//! The hot route: a plain read of an immutable object that the data centre's cache holds whole.
+//!
+//! Most requests end here, and a future that crosses between JavaScript and wasm costs more than
+//! the look-up does. So the entry module (xtask/src/build/edge_shim.js) awaits the cache itself,
+//! asks here which URLs that is for, and says when it answered; nothing of this waits. Whatever is
+//! not the plainest of reads goes the long way (`serve`).
 
-use worker::js_sys::Promise;
-use worker::wasm_bindgen::{self, JsCast, JsValue, prelude::wasm_bindgen};
-use worker::wasm_bindgen_futures::JsFuture;
-use worker::worker_sys::web_sys::{Request, Response};
+use worker::wasm_bindgen::{self, prelude::wasm_bindgen};
+use worker::worker_sys::{self, web_sys};
+use worker::{Context, Env};
 
-use crate::resource::Resource;
-use crate::route::{Route, route};
+use crate::metrics::Counter;
+use crate::route;
+use crate::shell::telemetry;
 
-#[wasm_bindgen]
-extern "C" {
-    /// The data centre's cache.
-    type HotCache;
-
-    #[wasm_bindgen(thread_local_v2, js_namespace = caches, js_name = default)]
-    static CACHE: HotCache;
-
-    #[wasm_bindgen(method, catch, js_name = match)]
-    fn find(this: &HotCache, request: &Request) -> Result<Promise, JsValue>;
+/// Whether a GET of a URL may be answered by the cache as it is.
+#[wasm_bindgen(js_name = isHot)]
+#[expect(unreachable_pub, reason = "what JavaScript calls must be public")]
+pub fn is_hot(url: &str) -> bool {
+    route::is_immutable(url)
 }
 
-/// The cached answer, where this is a plain read of an immutable object that the cache has.
-pub(crate) async fn answer(request: &Request) -> Option<Response> {
-    if request.method() != "GET" || !is_immutable(&request.url()) {
-        return None;
-    }
-    let found = CACHE.with(|cache| cache.find(request)).ok()?;
-    let response: Response = JsFuture::from(found).await.ok()?.dyn_into().ok()?;
-    // Validators that hold are the long way's; so are ranges, which the cache reads in its own way,
-    // and the one condition that it knows nothing of.
-    let asks = |name| request.headers().has(name).unwrap_or(true);
-    let plain = response.status() == 200 && !asks("range") && !asks("if-match");
-    plain.then_some(response)
+/// The cache answered; whether it is time to tell the region.
+#[wasm_bindgen(js_name = wasHot)]
+#[expect(unreachable_pub, reason = "what JavaScript calls must be public")]
+pub fn was_hot() -> bool {
+    telemetry::count(Counter::ColoHits);
+    telemetry::request_ended()
 }
 
-fn is_immutable(url: &str) -> bool {
-    let Some((_, rest)) = url.split_once("://") else { return false };
-    let Some(at) = rest.find('/') else { return false };
-    let path = rest.get(at..).unwrap_or_default();
-    let asked = route("GET", path);
-    matches!(asked, Route::Read { resource: Resource::Object { .. }, .. })
+/// Tells the region.
+#[wasm_bindgen(js_name = tellRegion)]
+#[expect(unreachable_pub, reason = "what JavaScript calls must be public")]
+pub fn tell_region(request: web_sys::Request, env: Env, context: worker_sys::Context) {
+    telemetry::tell(&env, &Context::new(context), &request.into());
 }

@@ -22,12 +22,13 @@ mod turns;
 
 use worker::wasm_bindgen::{self, JsValue, prelude::wasm_bindgen};
 use worker::wasm_bindgen_futures;
+use worker::worker_sys::ext::RequestExt;
 use worker::worker_sys::{self, web_sys};
 use worker::{Context, Env, Headers, Request, Response, ResponseBody, console_error};
 
 use crate::headers::RequestHeaders;
 use crate::log;
-use crate::metrics::Counter;
+use crate::place::Place;
 use crate::problem::{Problem, ProblemCode};
 use crate::reply::{Body, Reply};
 use crate::route::{Route, route};
@@ -36,7 +37,7 @@ use crate::shell::serve::{Answer, Edge, Keep};
 use crate::shell::store::Store;
 use crate::shell::tiers::Tiers;
 
-/// The event: the hot route, and the long way for everything else.
+/// The event, for all that the hot route leaves.
 #[wasm_bindgen(js_name = fetch)]
 #[expect(unreachable_pub, reason = "what JavaScript calls must be public")]
 pub async fn fetch_event(
@@ -44,13 +45,6 @@ pub async fn fetch_event(
     env: Env,
     context: worker_sys::Context,
 ) -> Result<JsValue, JsValue> {
-    if let Some(response) = hot::answer(&request).await {
-        telemetry::count(Counter::ColoHits);
-        if let Some(batch) = telemetry::request_ended() {
-            telemetry::tell(batch, &env, &Context::new(context), &request.into());
-        }
-        return Ok(response.into());
-    }
     let answered = answer(request.into(), env, Context::new(context)).await;
     let response = answered.or_else(|error| {
         console_error!("{}", log::line("shell", "answer", "", &error.to_string()));
@@ -75,8 +69,8 @@ async fn answer(mut request: Request, env: Env, context: Context) -> worker::Res
     }
     let headers = RequestHeaders::collect(|name| request.headers().get(name).ok().flatten());
     let Answer { reply, content, keep } = edge.answer(asked, &headers, &mut request).await;
-    if let Some(batch) = telemetry::request_ended() {
-        telemetry::tell(batch, &edge.env, &context, &request);
+    if telemetry::request_ended() {
+        telemetry::tell(&edge.env, &context, &request);
     }
     let mut response = respond_with(reply, content)?;
     if let Some(Keep { url, read_at_ms, turn }) = keep {
@@ -92,10 +86,11 @@ async fn answer(mut request: Request, env: Env, context: Context) -> worker::Res
     Ok(response)
 }
 
-/// Where a request comes from, in degrees, as far as the platform knows.
-pub(crate) fn place(request: &Request) -> Option<(f64, f64)> {
-    let (latitude, longitude) = request.cf()?.coordinates()?;
-    Some((latitude.into(), longitude.into()))
+/// Where a request comes from, as far as the platform knows. The `worker` crate's own reading of it
+/// panics over what is no number.
+pub(crate) fn place(request: &Request) -> Option<Place> {
+    let cf = request.inner().cf()?;
+    Place::parse(&cf.latitude().ok()??, &cf.longitude().ok()??)
 }
 
 fn respond_with(reply: Reply, content: ResponseBody) -> worker::Result<Response> {

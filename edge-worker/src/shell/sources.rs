@@ -3,9 +3,10 @@
 use worker::{Date, Env, Request};
 
 use crate::reply::Reply;
+use crate::shell::place;
 use crate::shell::serve::Edge;
 use crate::shell::store::Store;
-use crate::sources::{self, Place, Source, Verdicts};
+use crate::sources::{self, Source, Verdicts};
 use crate::status;
 
 /// The variable that lists the sources.
@@ -44,14 +45,13 @@ impl Edge {
             Err(_) => None,
         };
         let own_sick = kept.is_none().then_some(region.as_str());
-        let place = request.cf().and_then(worker::Cf::coordinates);
-        let place = place.map(|(latitude, longitude)| Place {
-            latitude: latitude.into(),
-            longitude: longitude.into(),
-        });
         let now_ms = Date::now().as_millis();
         let heard = kept.unwrap_or_default();
-        status::json_reply(200, &sources::answer(&listed, &heard, own_sick, place, now_ms), head)
+        status::json_reply(
+            200,
+            &sources::answer(&listed, &heard, own_sick, place(request), now_ms),
+            head,
+        )
     }
 }
 

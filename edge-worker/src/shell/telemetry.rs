@@ -23,13 +23,14 @@ pub(crate) fn used(key: &str) {
     BATCH.with_borrow_mut(|batch| batch.used(key));
 }
 
-/// A request ends; the batch where it is due.
-pub(crate) fn request_ended() -> Option<Batch> {
+/// A request ends; whether it is time to tell the region.
+pub(crate) fn request_ended() -> bool {
     BATCH.with_borrow_mut(|batch| batch.request(|| Date::now().as_millis()))
 }
 
-/// Tells the region, behind the answer.
-pub(crate) fn tell(batch: Batch, env: &Env, context: &Context, request: &Request) {
+/// Tells the region what was counted, behind the answer.
+pub(crate) fn tell(env: &Env, context: &Context, request: &Request) {
+    let batch = BATCH.take();
     // An edge without regions has nobody to tell.
     let Some(tiers) = Tiers::of(env, place(request)) else { return };
     context.wait_until(async move {

@@ -3,7 +3,6 @@
 //! origin, no answer.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use packice_core::format::manifest::Manifest;
 use packice_core::types::{Name, ObjectKind, WireName};
@@ -12,10 +11,10 @@ use worker::{Date, Env, Method, Request, RequestInit, Response, console_error};
 use crate::known::Refused;
 use crate::log;
 use crate::metrics::{Batch, Counter, ShardReport};
-use crate::release::Arrival;
+use crate::place::Place;
+use crate::release::{Arrival, Release};
 use crate::resource::Resource;
 use crate::respond::Fetch;
-use crate::shelf::Release;
 use crate::shell::durable::region::Filled;
 use crate::shell::store::{Found, Store};
 use crate::shell::telemetry;
@@ -43,9 +42,9 @@ pub(crate) struct Tiers {
 }
 
 impl Tiers {
-    /// The tiers for a request from a place in degrees; `None` where the origin's bucket is the
+    /// The tiers for a request from a place; `None` where the origin's bucket is the
     /// only store.
-    pub(crate) fn of(env: &Env, place: Option<(f64, f64)>) -> Option<Self> {
+    pub(crate) fn of(env: &Env, place: Option<Place>) -> Option<Self> {
         let settings = Settings::read(|name| env.var(name).ok().map(|var| var.to_string()));
         let home = settings.home(place)?.clone();
         Some(Self { env: env.clone(), settings, home })
@@ -200,16 +199,12 @@ impl Tiers {
         Some(Arriving { tiers: self.clone(), release: arrival.release() })
     }
 
-    fn by_shard(&self, keys: &[String]) -> BTreeMap<u32, String> {
-        let mut parts: BTreeMap<u32, String> = BTreeMap::new();
-        for key in keys {
-            let part = parts.entry(self.settings.shard(key)).or_default();
-            if !part.is_empty() {
-                part.push('\n');
-            }
-            part.push_str(key);
-        }
-        parts
+    fn by_shard(&self, keys: &[String]) -> impl Iterator<Item = (u32, String)> {
+        (0..self.settings.shards).filter_map(|shard| {
+            let own = keys.iter().filter(|key| self.settings.shard(key) == shard);
+            let own: Vec<&str> = own.map(String::as_str).collect();
+            (!own.is_empty()).then(|| (shard, own.join("\n")))
+        })
     }
 }
 

@@ -6,9 +6,9 @@
 //! moment, on a timer of their own. A turn that its request did not end is over by itself.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use packice_core::map::Map;
 use worker::{Date, Delay};
 
 /// How long a turn lasts at most, in milliseconds.
@@ -20,7 +20,7 @@ const MAX_TURNS: usize = 256;
 
 thread_local! {
     /// When the turn at a URL is over at the latest.
-    static TURNS: RefCell<BTreeMap<String, u64>> = const { RefCell::new(BTreeMap::new()) };
+    static TURNS: RefCell<Map<String, u64>> = const { RefCell::new(Map::new()) };
 }
 
 /// A request's turn; dropping it ends it.

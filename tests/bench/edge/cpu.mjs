@@ -2,7 +2,7 @@
 // both in one process and in turns; and the first request of fresh instances. Prints JSON.
 
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import http from 'node:http';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,7 @@ const ROUNDS = 20;
 const BATCH = 300;
 const LANES = 4;
 const COLD_ROUNDS = 7;
-const KINDS = ['ours', 'javascript'];
+const KINDS = ['ours', 'javascript', 'bare'];
 
 const { Miniflare, convertV4MiniflareOptions, Log, LogLevel } = await import('miniflare');
 const agent = new http.Agent({ keepAlive: true, maxSockets: LANES });
@@ -30,12 +30,14 @@ async function start(kinds) {
     binding,
     { className, useSQLite: true },
   ]);
+  const lookup = {
+    modulesRoot: HERE,
+    modules: [{ type: 'ESModule', path: join(HERE, 'lookup.mjs') }],
+  };
   const own = {
     ours: { ...edgeModules(), durableObjects: Object.fromEntries(durable) },
-    javascript: {
-      modulesRoot: HERE,
-      modules: [{ type: 'ESModule', path: join(HERE, 'lookup.mjs') }],
-    },
+    javascript: lookup,
+    bare: { ...lookup, bindings: { BARE: '1' } },
   };
   const workers = [];
   for (const name of kinds) {
@@ -75,11 +77,14 @@ function get(url, path) {
   });
 }
 
-/** The processor time that workerd has used, in milliseconds. */
+/** The processor time that workerd's threads have used, in milliseconds. */
 async function used(pid) {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
+  let sum = 0;
+  for (const thread of await readdir(`/proc/${pid}/task`)) {
+    const text = await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8');
+    sum += Number(text.split(' ')[0]);
+  }
+  return sum / 1e6;
 }
 
 /** The workerd processes of this one. */
@@ -106,10 +111,11 @@ async function batch(pid, url, paths) {
 
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
-/** The median over the rounds of ours by JavaScript's, and the medians of each. */
+/** The medians over the rounds of each, and of ours by the others'. */
 function judged(rows) {
   const us = Object.fromEntries(KINDS.map((kind) => [kind, median(rows.map((row) => row[kind]))]));
-  return { us, ratio: median(rows.map((row) => row.ours / row.javascript)), rounds: rows.length };
+  const by = (kind) => median(rows.map((row) => row.ours / row[kind]));
+  return { us, ratio: by('javascript'), bare_ratio: by('bare'), rounds: rows.length };
 }
 
 async function warm() {
@@ -149,9 +155,10 @@ async function warm() {
 /** Milliseconds from the request to the end of its answer, of an instance that answered nothing. */
 async function cold() {
   const rows = [];
+  const both = ['ours', 'javascript'];
   for (let round = -1; round < COLD_ROUNDS; round += 1) {
     const row = {};
-    for (const kind of round % 2 ? KINDS : KINDS.toReversed()) {
+    for (const kind of round % 2 ? both : both.toReversed()) {
       const { miniflare, urls } = await start([kind]);
       const body = randomBytes(SIZE);
       const key = `alpha/bundle/${blake3(body)}`;
@@ -164,7 +171,7 @@ async function cold() {
     }
     if (round >= 0) rows.push(row);
   }
-  const ms = Object.fromEntries(KINDS.map((kind) => [kind, median(rows.map((row) => row[kind]))]));
+  const ms = Object.fromEntries(both.map((kind) => [kind, median(rows.map((row) => row[kind]))]));
   return { ms, ratio: ms.ours / ms.javascript, rounds: rows.length };
 }
 

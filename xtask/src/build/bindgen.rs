@@ -14,9 +14,20 @@ use crate::toolchain;
 /// The target of everything that runs in a browser or on the edge.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
-/// What wasm-opt does. A function with one caller is not put into it where it is large: one body
-/// of 58 KB keeps a browser's optimising compiler busy for 100 ms, at the first sync.
+/// What wasm-opt does for browsers. A function with one caller is not put into it where it is
+/// large: one body of 58 KB keeps a browser's optimising compiler busy for 100 ms, at the first
+/// sync.
 const OPT_PASSES: &[&str] = &["-O3", "--one-caller-inline-max-function-size=20"];
+
+/// And for the edge, where a byte counts for more: every instance that starts compiles the module.
+/// Bodies that are put into each other compress worse.
+const OPT_PASSES_EDGE: &[&str] = &[
+    "-Oz",
+    "--one-caller-inline-max-function-size=0",
+    "--always-inline-max-function-size=0",
+    // The abort handler that wasm-bindgen puts around imports is made of exceptions.
+    "--enable-exception-handling",
+];
 
 /// The features that .cargo/config.toml turns on; wasm-opt must be told the same.
 const OPT_FEATURES: &[&str] = &[
@@ -57,6 +68,15 @@ pub(crate) enum Glue {
     Worker,
 }
 
+impl Glue {
+    fn passes(self) -> &'static [&'static str] {
+        match self {
+            Self::Web => OPT_PASSES,
+            Self::Worker => OPT_PASSES_EDGE,
+        }
+    }
+}
+
 /// Compiles a library crate to wasm and returns the file that cargo wrote.
 pub(crate) fn cargo_build(shop: &Shop, package: &str, effort: Effort) -> Result<PathBuf> {
     toolchain::ensure_target(shop, WASM)?;
@@ -84,7 +104,8 @@ pub(crate) fn bind(
     glue: Glue,
     effort: Effort,
 ) -> Result<()> {
-    let settings = format!("{name} {} {OPT_PASSES:?} {OPT_FEATURES:?}", effort.profile());
+    let passes = glue.passes();
+    let settings = format!("{name} {} {passes:?} {OPT_FEATURES:?}", effort.profile());
     let inputs = [wasm.to_path_buf(), shop.path("package-lock.json")];
     let stamp = Stamp::new(shop.target.join("stamps").join(name), &settings, &inputs)?;
     let outputs = [dir.join(format!("{name}.js")), dir.join(format!("{name}_bg.wasm"))];
@@ -124,18 +145,14 @@ pub(crate) fn bind_named(shop: &Shop, wasm: &Path, dir: &Path, name: &str) -> Re
     Ok(file)
 }
 
-/// `wasm-opt -O3` in place.
+/// `wasm-opt` in place.
 fn optimise(shop: &Shop, file: &Path, glue: Glue, more: &[&str]) -> Result<()> {
     let before = std::fs::metadata(file)?.len();
-    let step = Step::start("wasm-opt -O3");
+    let passes = glue.passes();
+    let step = Step::start(format!("wasm-opt {}", passes.first().unwrap_or(&"")));
     let out = file.with_extension("opt");
     let mut node = shop.node();
-    node.arg(shop.module("binaryen/bin/wasm-opt")).args(OPT_PASSES).args(OPT_FEATURES).args(more);
-    match glue {
-        Glue::Web => &mut node,
-        // The abort handler that wasm-bindgen puts around imports is made of exceptions.
-        Glue::Worker => node.arg("--enable-exception-handling"),
-    };
+    node.arg(shop.module("binaryen/bin/wasm-opt")).args(passes).args(OPT_FEATURES).args(more);
     node.arg(file).arg("-o").arg(&out);
     step::quiet(&mut node)?;
     std::fs::rename(&out, file)?;

@@ -1,6 +1,7 @@
 //! The module that workerd loads: a handler for each event that the crate handles, and its exported
 //! classes (Durable Objects), all of which start a fresh wasm instance after a trap. The same steps
-//! as the crate `worker-build` 0.8.7 takes, but for the handlers, which are plain functions here.
+//! as the crate `worker-build` 0.8.7 takes, but for the handlers, which are plain functions here,
+//! and the hot route.
 
 /// The fixed part; `$HANDLERS` stands where the generated handlers go.
 const SHIM: &str = include_str!("edge_shim.js");
@@ -14,7 +15,11 @@ const EVENTS: &[&str] = &["fetch", "queue", "scheduled", "email", "connect"];
 /// The shim for a module that wasm-bindgen wrote.
 pub(crate) fn shim(glue: &str) -> String {
     let events = functions(glue).into_iter().filter(|name| EVENTS.contains(name));
-    let handlers: Vec<_> = events.map(|name| format!("{name}: handler(\"{name}\")")).collect();
+    let handler = |name| match name {
+        "fetch" => "fetch: hotFirst(handler(\"fetch\"))".to_owned(),
+        _ => format!("{name}: handler(\"{name}\")"),
+    };
+    let handlers: Vec<_> = events.map(handler).collect();
     let mut shim = SHIM.replace("$HANDLERS", &handlers.join(", "));
     for name in classes(glue) {
         shim.push_str(&format!(
@@ -70,7 +75,8 @@ mod tests {
     #[test]
     fn every_event_gets_the_environment_and_context() {
         let shim = shim(GLUE);
-        let handlers = "{ fetch: handler(\"fetch\"), scheduled: handler(\"scheduled\") }";
+        let fetch = "fetch: hotFirst(handler(\"fetch\"))";
+        let handlers = format!("{{ {fetch}, scheduled: handler(\"scheduled\") }}");
         assert!(shim.contains(&format!("export default {handlers};")), "{shim}");
         assert!(shim.contains("export const Shard = new Proxy(exports.Shard, classProxyHooks)"));
         assert!(!shim.contains("$HANDLERS"));

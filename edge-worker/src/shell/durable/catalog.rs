@@ -25,7 +25,7 @@ const LIST_PAGES: u32 = 20;
 const LIST_EVERY_MS: u64 = 3_600_000;
 
 /// The catalog.
-#[durable_object]
+#[durable_object(fetch)]
 #[derive(Debug)]
 pub struct Catalog {
     state: State,

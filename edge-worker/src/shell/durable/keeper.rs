@@ -23,7 +23,7 @@ const BINDING: &str = "KEEPER";
 const RULES: &str = "KEEP_RULES";
 
 /// A data set's keeper.
-#[durable_object]
+#[durable_object(fetch)]
 pub struct Keeper {
     state: State,
     env: Env,

@@ -46,7 +46,7 @@ const RESUME_MS: i64 = 5_000;
 const ATTEMPTS: usize = 8;
 
 /// A dataset's pointer object.
-#[durable_object]
+#[durable_object(alarm)]
 pub struct Pointer {
     state: State,
     env: Env,

@@ -6,7 +6,6 @@
 //! waited reads it. So a damaged copy in one tier spreads to no other.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,6 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{Shared, join_all};
 use packice_core::hash;
+use packice_core::map::Map;
 use packice_core::types::WireName;
 use worker::{
     AnalyticsEngineDataPointBuilder, Date, Delay, DurableObject, Env, Request, Response,
@@ -26,7 +26,8 @@ use crate::known::Known;
 use crate::log;
 use crate::metrics::{Batch, Counter, Counts, ShardReport};
 use crate::pointer::Swap;
-use crate::shelf::{GRACE_MS, Policy, Release, Shelf};
+use crate::release::Release;
+use crate::shelf::{GRACE_MS, Policy, Shelf};
 use crate::shell::store::{Small, Store};
 use crate::tiers::{Regions, Settings};
 use crate::trace::Trace;
@@ -71,7 +72,7 @@ impl Filled {
 type Flight<T> = Shared<Pin<Box<dyn Future<Output = T>>>>;
 
 /// A region's shard.
-#[durable_object]
+#[durable_object(alarm)]
 #[derive(Debug)]
 pub struct RegionShard {
     own: Rc<Own>,
@@ -82,7 +83,7 @@ struct Own {
     state: State,
     env: Env,
     books: RefCell<Option<Books>>,
-    fills: RefCell<BTreeMap<String, Flight<Filled>>>,
+    fills: RefCell<Map<String, Flight<Filled>>>,
     question: RefCell<Option<Flight<bool>>>,
 }
 
@@ -95,7 +96,7 @@ struct Books {
     known: Known,
     counts: Counts,
     /// Objects that left, and when.
-    left: BTreeMap<String, u64>,
+    left: Map<String, u64>,
 }
 
 impl DurableObject for RegionShard {
@@ -169,7 +170,7 @@ impl Own {
                 release.put_on(&mut shelf);
             }
         }
-        let mut left = BTreeMap::new();
+        let mut left = Map::new();
         for row in query(&sql, "SELECT key, size, count, since, left FROM held", Vec::new())? {
             let (key, left_ms) = (text(&row, 0), number(&row, 4));
             if left_ms > 0 {

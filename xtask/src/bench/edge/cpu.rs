@@ -27,11 +27,13 @@ pub(super) fn measure(shop: &mut Shop) -> Result<Outcome> {
     let number = |value: &Value| value.as_f64().context("a number is missing");
     let round = |value: f64| (value * 1000.0).round() / 1000.0;
     let hit = round(number(&said["hit"]["ratio"])?);
+    let bare = round(number(&said["hit"]["bare_ratio"])?);
     let r2 = round(number(&said["r2"]["ratio"])?);
     let cold = round(number(&said["cold"]["ratio"])?);
     let kb = round(number(&said["size"]["gzip"])? / 1000.0);
     let figures = vec![
         ("e3.cpu_hit_ratio", json!(hit), "ratio", hit <= HIT_RATIO_MAX),
+        ("e3.cpu_hit_bare_ratio", json!(bare), "ratio", true),
         ("e3.cpu_r2_ratio", json!(r2), "ratio", true),
         ("e3.cold_ratio", json!(cold), "ratio", cold <= COLD_RATIO_MAX),
         ("e3.wasm_gzip_kb", json!(kb), "KB", kb <= GZIP_KB_MAX),

@@ -1,6 +1,7 @@
 //! `cargo xtask bench edge`: the edge as a network. One file for each group of figures; what a run
 //! does not measure keeps its figure of the run before in `target/bench/edge.json`.
 
+mod api;
 mod cost;
 mod cpu;
 mod evict;
@@ -45,6 +46,8 @@ enum Group {
     Cpu,
     /// Reads, uploads and removals at once, for a quarter of an hour
     Load,
+    /// Requests made up from the OpenAPI document, thousands of them
+    Api,
     /// What a terabyte and a million cold syncs cost
     Cost,
 }
@@ -69,6 +72,7 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
             Group::Floods => network::measure_floods(shop)?,
             Group::Cpu => cpu::measure(shop)?,
             Group::Load => load::measure(shop, args.minutes)?,
+            Group::Api => api::measure(shop)?,
             Group::Cost => cost::measure(shop)?,
         };
         over += report(shop, outcome)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use packice_core::types::Name;
-use packice_edge::shelf::Release;
+use packice_edge::release::Release;
 use serde_json::{Value, json};
 
 use super::trace::{Day, Event, body, day};
