@@ -1,10 +1,12 @@
 // Runs in workerd: the built edge, with an origin that goes away and a clock that is wrong, as a
-// request for /fault says: `?origin=away`, `?origin=back`, `?clock={milliseconds}`. Whatever else
+// request for /fault says: `?origin=away`, `?origin=back`, `?clock={milliseconds}`; it answers with
+// what is so, and how many operations of the origin failed. Whatever else
 // there is of an isolate, it is the real one.
 
 import edge, * as exported from './index.js';
 
 let away = false;
+let refused = 0;
 let shift = 0;
 const RealDate = Date;
 globalThis.Date = class extends RealDate {
@@ -24,7 +26,10 @@ function origin(bucket) {
       const value = target[name];
       if (name === 'constructor' || typeof value !== 'function') return value;
       return async (...given) => {
-        if (away) throw new Error(`${String(name)}: Network connection lost.`);
+        if (away) {
+          refused += 1;
+          throw new Error(`${String(name)}: Network connection lost.`);
+        }
         return value.apply(target, given);
       };
     },
@@ -40,7 +45,7 @@ export default {
     const asked = url.searchParams;
     if (asked.has('origin')) away = asked.get('origin') === 'away';
     if (asked.has('clock')) shift = Number(asked.get('clock'));
-    return Response.json({ away, shift });
+    return Response.json({ away, shift, refused });
   },
 };
 
