@@ -2,7 +2,7 @@
 // its profile folder stays. playwright-core only talks to it.
 
 import { spawn } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { chromiumPath, FLAGS } from './browser.mjs';
@@ -30,6 +30,7 @@ export async function startKillable(profile) {
       if (error.code !== 'ESRCH') throw error;
     }
     await ended;
+    await gone(child.pid);
   };
   try {
     const browser = await chromium.connectOverCDP(await endpoint(portFile));
@@ -38,6 +39,26 @@ export async function startKillable(profile) {
     await kill();
     throw error;
   }
+}
+
+/**
+ * Waits until no process of a group runs any more: one that is still being ended may hold the lock
+ * of its database, and the next Chromium's would be refused. Where there is no /proc, for nothing.
+ */
+async function gone(group) {
+  const runs = async (pid) => {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+    // Behind the name, which is in brackets: state, parent, group.
+    const [state, , own] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(own) === group && state !== 'Z';
+  };
+  const deadline = performance.now() + START_MS_MAX;
+  while (performance.now() < deadline) {
+    const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+    if (!(await Promise.all(pids.map(runs))).includes(true)) return;
+    await new Promise((ok) => setTimeout(ok, 5));
+  }
+  throw new Error(`processes of Chromium still run ${START_MS_MAX} ms after they were killed`);
 }
 
 /** Waits for the file in which Chromium says where it listens. */
