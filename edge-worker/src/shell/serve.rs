@@ -7,7 +7,7 @@ use crate::headers::RequestHeaders;
 use crate::metrics::Counter;
 use crate::problem::{Problem, ProblemCode};
 use crate::rate::Counted;
-use crate::reply::{Extent, Reply};
+use crate::reply::{Body, Extent, Reply};
 use crate::resource::{Freshness, Resource};
 use crate::respond::{self, Fetch, ObjectMeta, ReadPlan};
 use crate::route::Route;
@@ -80,7 +80,15 @@ impl Edge {
             Route::Service { service, head } => self.serve(service, head, headers, request).await,
             Route::Options { allow } => Ok(Reply::preflight(allow).into()),
             Route::Reject { problem } => Err(problem),
-            Route::Read { resource, head } => self.read(&resource, head, headers, request).await,
+            Route::Read { resource, head } => {
+                let answer = self.read(&resource, head, headers, request).await;
+                if let (Resource::Object { kind, .. }, Ok(answer)) = (&resource, &answer)
+                    && matches!(answer.reply.body, Body::Object(_))
+                {
+                    telemetry::count(Counter::of_kind(*kind));
+                }
+                answer
+            }
             Route::Write { resource } => {
                 self.write(&resource, headers, request).await.map(Answer::from)
             }
