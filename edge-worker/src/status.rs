@@ -32,9 +32,9 @@ impl RegionState {
 }
 
 /// `/readyz`: whether the store answered and the region does, and how the edge is set up to take
-/// uploads. A store that does not answer makes the edge not ready, and so does a region, which would
-/// leave its readers to the origin; missing keys do not, since it can serve, nor does a region that
-/// holds nothing yet: it fills itself by being asked.
+/// uploads. A store that does not answer makes the edge not ready, and so does a region, which
+/// would leave its readers to the origin; missing keys do not, since it can serve, nor does a
+/// region that holds nothing yet: it fills itself by being asked.
 pub fn ready(
     store: Result<u64, String>,
     region: Option<&RegionState>,
