@@ -72,6 +72,8 @@ pub enum Counter {
     ScrubbedQuarantined,
     /// Listeners of live push that were let in.
     Listeners,
+    /// Bytes of objects answered, out of any tier.
+    ReadBytes,
 }
 
 impl Counter {
@@ -125,6 +127,7 @@ const ROWS: &[Row] = &[
     (Counter::ScrubbedRepaired, SCRUBBED, "result=\"repaired\"", ""),
     (Counter::ScrubbedQuarantined, SCRUBBED, "result=\"quarantined\"", ""),
     (Counter::Listeners, "packice_listeners_total", "", "Listeners of live push let in"),
+    (Counter::ReadBytes, "packice_read_bytes_total", "", "Bytes of objects answered"),
 ];
 
 /// How many counters there are.

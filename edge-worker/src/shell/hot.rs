@@ -23,13 +23,13 @@ pub fn hot_kind(url: &str) -> Option<u32> {
     u32::try_from(number).ok()
 }
 
-/// The cache answered with an object of a kind; whether it is time to tell the region.
+/// The cache answered with an object of a kind and length; whether it is time to tell the region.
 #[wasm_bindgen(js_name = wasHot)]
 #[expect(unreachable_pub, reason = "what JavaScript calls must be public")]
-pub fn was_hot(kind: u32) -> bool {
+pub fn was_hot(kind: u32, length: u32) -> bool {
     telemetry::count(Counter::ColoHits);
     if let Some(kind) = ObjectKind::ALL.get(kind as usize) {
-        telemetry::count(Counter::of_kind(*kind));
+        telemetry::answered(*kind, length.into());
     }
     telemetry::request_ended()
 }

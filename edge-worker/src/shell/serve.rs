@@ -85,7 +85,9 @@ impl Edge {
                 if let (Resource::Object { kind, .. }, Ok(answer)) = (&resource, &answer)
                     && matches!(answer.reply.body, Body::Object(_))
                 {
-                    telemetry::count(Counter::of_kind(*kind));
+                    let length = answer.reply.header("content-length");
+                    let length = length.and_then(|length| length.parse().ok());
+                    telemetry::answered(*kind, length.unwrap_or(0));
                 }
                 answer
             }

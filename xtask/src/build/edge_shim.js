@@ -50,7 +50,8 @@ const hotFirst = (next) => async (request, env, ctx) => {
       // knows nothing of.
       if (found?.status === 200 && !request.headers.has('range')
         && !request.headers.has('if-match')) {
-        if (exports.wasHot(kind)) exports.tellRegion(request, env, ctx);
+        const length = Number(found.headers.get('content-length'));
+        if (exports.wasHot(kind, length)) exports.tellRegion(request, env, ctx);
         return found;
       }
     }
