@@ -17,6 +17,8 @@ const SAID_IN_FULL = [
 
 /** Codes that TypeScript or the shell's Rust make: core's stand with their variants. */
 const SHELL_CODES = {
+  'misuse/deadline': 'the deadline of a sync is no time in milliseconds',
+  'misuse/trace': 'the option `trace` is no number of bytes, or `trace()` of a data set without it',
   'internal/error': 'something was thrown that has no code: a bug of ours',
   'internal/no-random': 'the platform has no source of random numbers',
   'internal/no-worker': 'no worker can be started here: open with `run: "in-place"`',
@@ -170,6 +172,7 @@ function codeTable() {
   }
   const fields = /(?:misuse|checkName)\("(\w+)"/g;
   for (const [, field] of read('wasm-client/js/options.ts').matchAll(fields)) {
+    if (codes.has(`misuse/${field}`)) continue;
     codes.set(`misuse/${field}`, `the option \`${field}\` is not what it should be`);
   }
   const rows = [...codes].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -29,6 +29,11 @@ impl Writer {
         self.out
     }
 
+    /// What was written so far.
+    pub fn written(&self) -> &[u8] {
+        &self.out
+    }
+
     /// How much was written.
     pub fn len(&self) -> usize {
         self.out.len()

@@ -18,8 +18,8 @@
 //! # Map
 //!
 //! Arrows between modules point one way: `types`, `limits`, `map`, `error`, `planted` ← `hash`,
-//! `codec` ← `format`, `frame` ← `tree`, `trust`, `keep` ← `httpsig`, `plan` ← `engine`. `cargo
-//! xtask tidy` enforces them.
+//! `codec` ← `format`, `frame` ← `tree`, `trust`, `keep` ← `httpsig`, `plan` ← `engine` ←
+//! `trace`. `cargo xtask tidy` enforces them.
 //!
 //! # What an attacker could try here
 //!
@@ -42,6 +42,7 @@ pub mod limits;
 pub mod map;
 pub mod plan;
 pub mod planted;
+pub mod trace;
 pub mod tree;
 pub mod trust;
 pub mod types;

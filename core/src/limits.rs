@@ -98,8 +98,9 @@ pub const MAX_TRUST_STATE_LEN: usize =
 /// Longest full proof: what a trust state holds, a manifest, a key, and the proof of its record.
 pub const MAX_FULL_PROOF_LEN: usize =
     MAX_TRUST_STATE_LEN + MAX_MANIFEST_LEN + MAX_NAME_LEN + MAX_KEY_LEN + MAX_RECORD_PROOF_LEN;
-/// Longest bootstrap.
-pub const MAX_BOOTSTRAP_LEN: usize = 64 * 1024;
+/// Longest bootstrap: the layout of a set of 200 MB, so that a cold read asks twice, and the data
+/// of priority 0 beside it.
+pub const MAX_BOOTSTRAP_LEN: usize = 128 * 1024;
 /// Most objects inlined in a bootstrap.
 pub const MAX_BOOTSTRAP_OBJECTS: usize = 256;
 /// Longest push: a bootstrap, and a delta that is not worth a request.

@@ -24,7 +24,7 @@ pub fn max_body_len(resource: &Resource) -> u64 {
     let max = match resource {
         Resource::Object { .. } | Resource::Tile { .. } => return MAX_STORED_LEN,
         // Reads only: no PUT reaches these.
-        Resource::Checkpoint { .. } => 0,
+        Resource::Checkpoint { .. } | Resource::Head { .. } => 0,
         Resource::Bootstrap { .. } => limits::MAX_BOOTSTRAP_LEN,
         Resource::TrustRoot { .. } => limits::MAX_TRUST_ROOT_LEN,
     };

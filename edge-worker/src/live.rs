@@ -128,26 +128,38 @@ struct Release {
     manifest: ObjectRef,
     /// The version that most listeners hold.
     before: Option<u64>,
+    /// Layout directories that it has, as far as that is known.
+    directories: Vec<WireName>,
     inlined: Vec<Vec<u8>>,
 }
 
 impl News {
     /// Of a move from one bootstrap to another; `None` where the new one is not of that channel.
     pub fn of(before: Option<&[u8]>, bootstrap: &[u8], channel: &Name) -> Option<Self> {
-        let parsed = Bootstrap::parse(bootstrap).ok()?;
+        // Who listens holds a version: the head is enough.
+        let parsed = Bootstrap::parse(bootstrap).ok()?.lean(channel.as_str());
+        let bootstrap = parsed.encode();
         let stands = |head: &[u8]| -> Option<Channel> {
             Head::parse(head).ok()?.channel(channel.as_str()).cloned()
         };
         let before = before.and_then(|bytes| Bootstrap::parse(bytes).ok());
         let release = match &before {
             Some(before) if before.head == parsed.head => None,
-            _ => stands(&parsed.head).map(|new| Release {
-                manifest: new.manifest,
-                before: before.and_then(|before| Some(stands(&before.head)?.version.0)),
-                inlined: parsed.objects,
+            _ => stands(&parsed.head).map(|new| {
+                let before = before.and_then(|old| Some((stands(&old.head)?, old.objects)));
+                let held = before.as_ref().and_then(|(old, objects)| {
+                    Manifest::parse(named(objects, &old.manifest.name)?).ok()
+                });
+                let directories = held.iter().flat_map(|manifest| &manifest.collections);
+                Release {
+                    manifest: new.manifest,
+                    before: before.as_ref().map(|(old, _)| old.version.0),
+                    directories: directories.map(|c| c.base.directory.name).collect(),
+                    inlined: parsed.objects,
+                }
             }),
         };
-        Some(Self { bootstrap: bootstrap.to_vec(), checkpoint: parsed.checkpoint, release })
+        Some(Self { bootstrap, checkpoint: parsed.checkpoint, release })
     }
 
     /// The greeting of whoever begins to listen.
@@ -163,12 +175,12 @@ impl News {
     }
 
     fn inlined(&self, name: &WireName) -> Option<&[u8]> {
-        let inlined = &self.release.as_ref()?.inlined;
-        inlined.iter().find(|object| hash::wire_name(object) == *name).map(Vec::as_slice)
+        named(&self.release.as_ref()?.inlined, name)
     }
 
-    /// What a listener that holds the version before wants next and the bootstrap lacks, as long as
-    /// all of it fits. `manifest` is what [`Self::manifest`] asked for.
+    /// What a listener that holds the version before wants next and the head lacks, as long as all
+    /// of it fits: the delta, or the directory of a new base where no delta leads to it. `manifest`
+    /// is what [`Self::manifest`] asked for.
     pub fn wanted(&self, manifest: Option<&[u8]>) -> Vec<Needed> {
         let Some(release) = &self.release else { return Vec::new() };
         let mut wanted = Vec::new();
@@ -186,11 +198,14 @@ impl News {
                     Some(before) => from(before),
                     None => collection.deltas.last(),
                 };
-                let segments = delta.into_iter().flat_map(|delta| &delta.segments);
-                wanted.extend(segments.map(|s| s.object).map(want(ObjectKind::Delta)));
+                let directory = collection.base.directory;
+                if let Some(delta) = delta {
+                    let segments = delta.segments.iter().map(|segment| segment.object);
+                    wanted.extend(segments.map(want(ObjectKind::Delta)));
+                } else if !release.directories.contains(&directory.name) {
+                    wanted.push(want(ObjectKind::Layout)(directory));
+                }
             }
-            let directories = manifest.collections.iter().map(|c| c.base.directory);
-            wanted.extend(directories.map(want(ObjectKind::Layout)));
         }
         wanted.retain(|needed| self.inlined(&needed.object.name).is_none());
         let mut room = MAX_PUSH_LEN.saturating_sub(self.bootstrap.len() + FRAMING) as u64;
@@ -211,6 +226,10 @@ impl News {
             Some(_) => Push::Release { bootstrap: self.bootstrap.clone(), objects }.encode(),
         }
     }
+}
+
+fn named<'a>(objects: &'a [Vec<u8>], name: &WireName) -> Option<&'a [u8]> {
+    objects.iter().find(|object| hash::wire_name(object) == *name).map(Vec::as_slice)
 }
 
 #[cfg(test)]

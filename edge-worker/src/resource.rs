@@ -37,6 +37,13 @@ pub enum Resource {
         /// The channel.
         channel: Name,
     },
+    /// The head of a channel: its pointer without what only a cold client wants.
+    Head {
+        /// The dataset.
+        dataset: Name,
+        /// The channel.
+        channel: Name,
+    },
     /// A tile of the release log.
     Tile {
         /// The dataset.
@@ -82,6 +89,7 @@ impl Resource {
             Self::Object { dataset, .. }
             | Self::Checkpoint { dataset }
             | Self::Bootstrap { dataset, .. }
+            | Self::Head { dataset, .. }
             | Self::Tile { dataset, .. }
             | Self::TrustRoot { dataset, .. } => dataset,
         }
@@ -94,7 +102,7 @@ impl Resource {
             Self::Checkpoint { dataset } => {
                 format!("{}{CHECKPOINT_CHANNEL}", bootstrap_prefix(dataset))
             }
-            Self::Bootstrap { dataset, channel } => {
+            Self::Bootstrap { dataset, channel } | Self::Head { dataset, channel } => {
                 format!("{}{channel}", bootstrap_prefix(dataset))
             }
             Self::Tile { dataset, tile } => format!("{dataset}/log/{}", tile.path()),
@@ -106,6 +114,7 @@ impl Resource {
     pub fn path(&self) -> String {
         match self {
             Self::Checkpoint { dataset } => format!("/v1/{dataset}/checkpoint"),
+            Self::Head { dataset, channel } => format!("/v1/{dataset}/head/{channel}"),
             Self::Object { .. }
             | Self::Bootstrap { .. }
             | Self::Tile { .. }
@@ -119,6 +128,7 @@ impl Resource {
             Self::Checkpoint { .. } => "text/plain; charset=utf-8",
             Self::Object { .. }
             | Self::Bootstrap { .. }
+            | Self::Head { .. }
             | Self::Tile { .. }
             | Self::TrustRoot { .. } => "application/octet-stream",
         }
@@ -130,6 +140,7 @@ impl Resource {
             Self::Object { name, .. } => Some(name.to_hex()),
             Self::Checkpoint { .. }
             | Self::Bootstrap { .. }
+            | Self::Head { .. }
             | Self::Tile { .. }
             | Self::TrustRoot { .. } => None,
         }
@@ -140,7 +151,9 @@ impl Resource {
     pub fn freshness(&self, log_size: u64) -> Freshness {
         match self {
             Self::Object { .. } | Self::TrustRoot { .. } => Freshness::Immutable,
-            Self::Checkpoint { .. } | Self::Bootstrap { .. } => Freshness::Pointer,
+            Self::Checkpoint { .. } | Self::Bootstrap { .. } | Self::Head { .. } => {
+                Freshness::Pointer
+            }
             Self::Tile { tile, .. } if is_settled(tile, log_size) => Freshness::Immutable,
             Self::Tile { .. } => Freshness::Unsettled,
         }
@@ -200,12 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn the_checkpoint_is_answered_by_the_stable_pointer() {
-        let stable = Resource::Bootstrap {
-            dataset: dataset(),
-            channel: Name::new("stable").expect("a name"),
-        };
-        let checkpoint = Resource::Checkpoint { dataset: dataset() };
+    fn checkpoint_and_head_are_answered_by_the_pointer() {
+        let (dataset, channel) = (dataset(), Name::new("stable").expect("a name"));
+        let stable = Resource::Bootstrap { dataset: dataset.clone(), channel: channel.clone() };
+        let head = Resource::Head { dataset: dataset.clone(), channel };
+        assert_eq!(head.key(), stable.key());
+        assert_eq!(head.path(), "/v1/solana-tokens/head/stable");
+        let checkpoint = Resource::Checkpoint { dataset };
         assert_eq!(checkpoint.key(), stable.key());
         assert_ne!(checkpoint.path(), stable.path());
     }

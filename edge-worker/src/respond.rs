@@ -68,7 +68,7 @@ pub fn plan(resource: &Resource, head: bool, headers: &RequestHeaders) -> ReadPl
         Some(range) if range.resolve(MAX_STORED_LEN).is_none() => Fetch::Meta,
         Some(range) => Fetch::Part(range),
     };
-    let moves = matches!(resource, Resource::Checkpoint { .. } | Resource::Bootstrap { .. });
+    let moves = resource.kept_freshness() == Freshness::Pointer;
     ReadPlan { fetch, use_cache: fetch != Fetch::Meta && !(moves && headers.wants_fresh()) }
 }
 
@@ -115,7 +115,7 @@ pub fn absent(resource: &Resource, head: bool) -> Reply {
         Resource::Checkpoint { dataset } => {
             format!("dataset `{dataset}` has published nothing on its channel `stable` here")
         }
-        Resource::Bootstrap { dataset, channel } => {
+        Resource::Bootstrap { dataset, channel } | Resource::Head { dataset, channel } => {
             format!("dataset `{dataset}` has published nothing on channel `{channel}` here")
         }
         Resource::Tile { dataset, tile } => {
@@ -512,6 +512,7 @@ mod tests {
         for (resource, said) in [
             (bundle(), "no bundle"),
             (pointer(), "channel `alpha`"),
+            (Resource::Head { dataset: dataset(), channel: dataset() }, "channel `alpha`"),
             (Resource::Checkpoint { dataset: dataset() }, "channel `stable`"),
             (Resource::Tile { dataset: dataset(), tile }, "0/000.p/2"),
             (Resource::TrustRoot { dataset: dataset(), version: 3 }, "trust root 3"),

@@ -71,7 +71,7 @@ pub fn route(method: &str, path: &str) -> Route {
     };
     let allow = match &target {
         Target::Service(_, methods) => methods,
-        Target::Resource(Resource::Checkpoint { .. }) => READ,
+        Target::Resource(Resource::Checkpoint { .. } | Resource::Head { .. }) => READ,
         Target::Resource(
             Resource::Object { .. }
             | Resource::Bootstrap { .. }
@@ -122,6 +122,10 @@ fn resource(dataset: Name, rest: &str) -> Option<Resource> {
         "bootstrap" => {
             let channel = Name::new(name).ok()?;
             Some(Resource::Bootstrap { dataset, channel })
+        }
+        "head" => {
+            let channel = Name::new(name).ok()?;
+            Some(Resource::Head { dataset, channel })
         }
         "log" => {
             let tile = TileRef::parse(name)?;
@@ -187,6 +191,7 @@ mod tests {
             "/v1/alpha/checkpoint".to_owned(),
             "/v1/alpha/bootstrap/stable".to_owned(),
             "/v1/0-9/bootstrap/a".to_owned(),
+            "/v1/alpha/head/stable".to_owned(),
             format!("/v1/alpha/manifest/{HEX}"),
             format!("/v1/alpha/dictionary/{HEX}"),
             format!("/v1/alpha/layout/{HEX}"),
@@ -206,7 +211,7 @@ mod tests {
                 assert_eq!(head, method == "HEAD");
             }
             assert_eq!(status("OPTIONS", &path), 204, "{path}");
-            let writable = !path.ends_with("checkpoint");
+            let writable = !path.ends_with("checkpoint") && !path.contains("/head/");
             assert_eq!(status("PUT", &path), if writable { 201 } else { 405 }, "{path}");
         }
         let health = Route::Service { service: Service::Health, head: false };
@@ -241,6 +246,8 @@ mod tests {
             "/v1/alpha/bootstrap/",
             "/v1/alpha/bootstrap/stable/",
             "/v1/alpha/bootstrap/stable%2fx",
+            "/v1/alpha/head/",
+            "/v1/alpha/head/Stable",
             "/v1/alpha%2fcheckpoint",
             "/v1/%61lpha/checkpoint",
             "/v1/alpha/bundle/%2e%2e",
@@ -286,6 +293,7 @@ mod tests {
                 ("/healthz", READ),
                 ("/readyz", READ),
                 ("/v1/alpha/checkpoint", READ),
+                ("/v1/alpha/head/stable", READ),
                 ("/v1/alpha/bootstrap/stable", READ_WRITE),
             ] {
                 let Route::Reject { problem } = route(method, path) else {

@@ -272,7 +272,7 @@ mod tests {
         let dataset = Name::new("alpha").expect("a name");
         let pointer = Resource::Bootstrap { dataset: dataset.clone(), channel: dataset.clone() };
         let root = Resource::TrustRoot { dataset, version: 1 };
-        for (resource, max) in [(pointer, 64 * 1024), (root, 16 * 1024)] {
+        for (resource, max) in [(pointer, 128 * 1024), (root, 16 * 1024)] {
             let fits = headers(Some(&format!("{max}")));
             assert_eq!(admit(&resource, &fits), Ok(max));
             let long = headers(Some(&format!("{}", max + 1)));

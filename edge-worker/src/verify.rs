@@ -67,6 +67,14 @@ pub fn checkpoint_text(bootstrap: &[u8]) -> Result<Vec<u8>, Problem> {
     }
 }
 
+/// The head of a channel, out of its stored bootstrap.
+pub fn head_bytes(bootstrap: &[u8], channel: &Name) -> Result<Vec<u8>, Problem> {
+    match Bootstrap::parse(bootstrap) {
+        Ok(bootstrap) => Ok(bootstrap.lean(channel.as_str()).encode()),
+        Err(error) => Err(Problem::new(ProblemCode::Internal, error.to_string())),
+    }
+}
+
 /// Where a stored bootstrap stands; `None` for bytes that are none.
 pub fn mark(bootstrap: &[u8]) -> Option<PointerMark> {
     let bootstrap = Bootstrap::parse(bootstrap).ok()?;

@@ -7,6 +7,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use packice::project::Build;
+use packice::publish::bootstrap::inlined_objects;
+
 use common::{Project, assert_fails, assert_success, lines, shuffled};
 use serde_json::{Value, json};
 
@@ -35,6 +38,25 @@ fn a_second_build_gives_the_same_names_and_shuffled_input_the_same_roots() {
     assert_eq!(roots(&first), roots(&third));
     assert_eq!(objects, project.objects(1));
     assert_ne!(first["source_digest"], third["source_digest"]);
+}
+
+#[test]
+fn a_bootstrap_carries_a_layout_of_tens_of_kib() {
+    let project = Project::new();
+    project
+        .configure("lazy = true", "lazy = true\nframe_target = \"4 KiB\"\nleaf_target = \"1 KiB\"");
+    project.write_lines(&lines(24_000));
+    project.json(&["build"]);
+    let build = Build::open(&project.path(".packice/builds/1")).expect("a build");
+    let layout: usize =
+        project.objects(1).iter().filter(|name| name.starts_with("layout/")).count();
+    let inlined = inlined_objects(&build, 120 << 10).expect("objects");
+    let bytes: usize = inlined.iter().map(Vec::len).sum();
+    assert!((40_000..90_000).contains(&bytes), "{bytes} bytes");
+    assert_eq!(inlined.len(), layout + 1, "the manifest, the directory and every page");
+    // Where there is less room, what comes first is there.
+    let fewer = inlined_objects(&build, 30 << 10).expect("objects");
+    assert!(fewer.len() > 2 && inlined.starts_with(&fewer[..2]), "{}", fewer.len());
 }
 
 #[test]

@@ -143,7 +143,7 @@ describe('a seed in Chromium', { concurrency: false }, () => {
     assert.deepEqual(seen.faults, []);
     const text = seed.toString('latin1');
     const named = proxy.log.map(({ path }) => path.split('/seeded/')[1])
-      .filter((path) => !/^(checkpoint|bootstrap)/.test(path));
+      .filter((path) => !/^(checkpoint|bootstrap|head)/.test(path));
     // A delta or an overlay, which the bootstrap may hold, over the seed's bundles.
     assert.ok(!named.some((path) => path.startsWith('bundle/')), named.join());
     for (const path of named) assert.ok(!text.includes(path), `${path} stands in the seed`);

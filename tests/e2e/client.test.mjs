@@ -2,6 +2,7 @@
 // are aborted, interrupted and doubled, and what the local store holds afterwards.
 
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -427,6 +428,64 @@ describe('the client in Chromium', { concurrency: false }, () => {
     full[full.length >> 1] ^= 1;
     const bad = verifyProof(full, { dataset: 'client-test', trust });
     await assert.rejects(bad, { name: 'PackiceError' });
+  });
+
+  test('what a page recorded, the native engine decides again', async () => {
+    const told = await inPage(async (source) => {
+      const options = { store: 'memory', trace: 64 << 20 };
+      const { dataset } = await window.client([source], options);
+      const [milestones, conditions] = [[], []];
+      dataset.on('milestone', (milestone) => milestones.push(milestone));
+      dataset.on('condition', (condition) => conditions.push(condition));
+      await dataset.sync({ deadline: Date.now() });
+      await dataset.get('items', 'key/0000001');
+      const recorded = new Blob([await dataset.trace()]);
+      const reader = new FileReader();
+      const read = new Promise((done) => (reader.onload = done));
+      reader.readAsDataURL(recorded);
+      await read;
+      const trace = reader.result.split(',')[1];
+      await dataset.close();
+      const { dataset: silent } = await window.client([source], { store: 'memory' });
+      const none = await window.failure(silent.trace());
+      const never = await window.failure(silent.sync({ deadline: NaN }));
+      await silent.close();
+      return { milestones, conditions, trace, codes: [none.code, never.code] };
+    }, world.edge.url);
+    const collection = (name) => ({ name: 'collection', version: 1, collection: name });
+    const of = (name) => ({ name, version: 1, collection: null });
+    const all = [of('trusted'), collection('alerts'), of('bootstrap')];
+    all.push(collection('items'), collection('sealed'), of('complete'));
+    assert.deepEqual(told.milestones, all);
+    const late = { name: 'late', because: 'network', etaMs: null };
+    assert.deepEqual(told.conditions, [{ ...late, holds: true }, { ...late, holds: false }]);
+    assert.deepEqual(told.codes, ['misuse/trace', 'misuse/deadline']);
+    const trace = Buffer.from(told.trace, 'base64');
+    const file = join(world.project.dir, 'page.trace');
+    await writeFile(file, trace);
+    const { turns, cut } = JSON.parse(await world.project.packice('replay', file, '--json'));
+    assert.ok(turns > 10 && !cut, `${turns} turns`);
+    assert.match(await world.project.packice('replay', file, '--explain'), /under way/);
+    // Another digest of the last turn is what another engine would have left.
+    trace[trace.length - 1] ^= 1;
+    await writeFile(file, trace);
+    await assert.rejects(world.project.packice('replay', file), { code: 4 });
+  });
+
+  test('a page that nobody sees has one transfer under way', async () => {
+    const most = (visibility) => inPage(async ({ source, visibility }) => {
+      Object.defineProperty(document, 'visibilityState', { value: visibility });
+      const { dataset } = await window.client([source], { store: 'memory', run: 'in-place' });
+      performance.clearResourceTimings();
+      await dataset.sync();
+      await dataset.close();
+      const bundles = performance.getEntriesByType('resource')
+        .filter(({ name }) => name.includes('/bundle/'));
+      const at = (time) => bundles.filter((b) => b.startTime <= time && time < b.responseEnd);
+      return Math.max(...bundles.map(({ startTime }) => at(startTime).length));
+    }, { source: world.edge.url, visibility });
+    assert.ok((await most('visible')) > 1);
+    assert.equal(await most('hidden'), 1);
   });
 
   test('a client that is behind never takes a shared database back', async () => {

@@ -74,6 +74,8 @@ test('the origin is gone: regions serve what they hold, and it all comes back', 
   assert.equal((await near.call('GET', '/healthz')).status, 200);
   await faults('origin=back');
   assert.equal((await near.call('GET', '/readyz')).status, 200);
+  // The failure answers for a second.
+  await new Promise((done) => setTimeout(done, 1100));
   for (const client of clients) await holds(client, lacked);
   await taken(far, refused.path, refused.body);
   await holds(near, refused);
@@ -98,6 +100,30 @@ test('a region is gone: it says so, and its readers are served by the origin', a
   for (const client of clients) await holds(client, one);
   await faults('regions=back');
   assert.equal((await ready()).region.ok, true);
+});
+
+test('an origin that is gone is asked once by all who want the same', async () => {
+  const [near] = clients;
+  const [edge] = network.edges;
+  const one = object();
+  await taken(near, one.path, one.body);
+  const failures = async () => (await (await edge.fault('')).json()).refused;
+  await faults('origin=away');
+  try {
+    const before = await failures();
+    const ask = async () => (await fetch(`${edge.url}${one.path}`)).status;
+    for (let round = 0; round < 4; round += 1) {
+      const all = await Promise.all(Array.from({ length: 64 }, ask));
+      assert.deepEqual(new Set(all), new Set([503]));
+    }
+    // The region's shard asks, and the edge itself once that failed.
+    const asked = (await failures()) - before;
+    assert.ok(asked >= 1 && asked <= 8, `${asked} reads of 256`);
+  } finally {
+    await faults('origin=back');
+  }
+  await new Promise((done) => setTimeout(done, 1100));
+  await holds(near, one);
 });
 
 test("a region's store is wiped: reads go on, and fill it again", async () => {

@@ -10,6 +10,7 @@ import { publishKey } from '../harness/signer.mjs';
 
 const KEY = publishKey('a key for alpha');
 const STABLE = '/v1/alpha/bootstrap/stable';
+const HEAD = '/v1/alpha/head/stable';
 const CHECKPOINT = '/v1/alpha/checkpoint';
 
 const log = JSON.parse(await readFile(new URL('../vectors/edge-log.json', import.meta.url)));
@@ -122,6 +123,21 @@ edgeTest('the checkpoint is the one of the stable pointer', async (edge) => {
   assert.equal(headed.body.length, 0);
   const same = await edge.get(CHECKPOINT, { 'if-none-match': etag });
   assert.deepEqual([same.status, same.body.length], [304, 0]);
+});
+
+edgeTest('the head is the pointer without what only a cold client wants', async (edge) => {
+  const etag = await edge.begin();
+  const got = await edge.get(HEAD);
+  assert.equal(got.headers['content-type'], 'application/octet-stream');
+  assert.equal(got.headers['cache-control'], 'public, max-age=5, stale-while-revalidate=30');
+  assert.equal(got.headers.etag, etag);
+  // The frozen bootstraps have no objects: nothing is left out.
+  assert.deepEqual(got.body, bootstrap('first'));
+  assertProblem(await edge.put(HEAD, got.body, { 'if-match': etag }), 405, 'method-not-allowed');
+  // It is kept for seconds, and a move forgets it here.
+  await edge.upload('second');
+  assert.equal((await edge.move('second', { 'if-match': etag })).status, 204);
+  assert.deepEqual((await edge.get(HEAD)).body, bootstrap('second'));
 });
 
 edgeTest('a pointer moves by compare-and-swap only', async (edge) => {

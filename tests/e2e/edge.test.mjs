@@ -258,7 +258,7 @@ test('takes 8 MiB and not a byte more', async () => {
   }
   const pointer = '/v1/alpha/bootstrap/stable';
   const headers = { 'if-none-match': '*' };
-  const tooLong = Buffer.alloc(64 * 1024 + 1);
+  const tooLong = Buffer.alloc(128 * 1024 + 1);
   assertProblem(await put(pointer, tooLong, headers), 413, 'payload-too-large');
   assertProblem(await put('/v1/alpha/trust-root/1', tooLong), 413, 'payload-too-large');
 });

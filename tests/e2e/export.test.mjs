@@ -11,6 +11,7 @@ import { records, startWorld } from '../harness/client.mjs';
 import { PACKICE } from '../harness/project.mjs';
 import { startProxy } from '../harness/proxy.mjs';
 import { startStatic } from '../harness/static.mjs';
+import { strip } from '../harness/stripped.mjs';
 
 const DATASET = 'export-test';
 const ITEMS = records(12_000, 150, 5);
@@ -86,6 +87,9 @@ test('a static host serves an exported folder to the native client and to Chromi
   assert.equal(done.moved, true);
   assert.equal(done.objects_added, done.objects);
   assert.equal(done.objects_fetched, done.objects);
+  const exported = await files(dir);
+  assert.ok(exported.get('head/stable').length < exported.get('bootstrap/stable').length);
+  assert.deepEqual(strip(exported.get('head/stable')), strip(exported.get('bootstrap/stable')));
   const again = await exportFrom(dir, proxy.url);
   assert.deepEqual([again.moved, again.objects_added, again.files_removed], [false, 0, 0]);
 
@@ -120,7 +124,8 @@ test('a copy that breaks off serves nothing new, and goes on where it was', asyn
   assert.equal(broken.code, 5, broken.stderr);
   assert.match(broken.stderr, /bundle\/[0-9a-f]{64} does not exist, and is signed/);
   const before = await files(dir);
-  const visible = [...before.keys()].filter((path) => /^(bootstrap|checkpoint|log)/.test(path));
+  const pointers = /^(bootstrap|head|checkpoint|log)/;
+  const visible = [...before.keys()].filter((path) => pointers.test(path));
   assert.deepEqual(visible, []);
   assert.ok([...before.keys()].some((path) => path.startsWith('bundle/')));
 

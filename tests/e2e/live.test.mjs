@@ -85,8 +85,11 @@ test('listeners are greeted with the checkpoint and told of a release', async ()
     const message = await listener.message(1);
     assertPush(message, RELEASE);
     const headers = { 'cache-control': 'no-cache' };
-    const pointer = await fetch(`${edge.url}/v1/told/bootstrap/stable`, { headers });
-    assert.ok(message.includes(Buffer.from(await pointer.arrayBuffer())), 'the bootstrap');
+    const head = await fetch(`${edge.url}/v1/told/head/stable`, { headers });
+    const bytes = Buffer.from(await head.arrayBuffer());
+    assert.ok(message.includes(bytes), 'the head');
+    const whole = await fetch(`${edge.url}/v1/told/bootstrap/stable`, { headers });
+    assert.ok(bytes.length < (await whole.arrayBuffer()).byteLength, 'without the cold data');
   }
   for (const listener of listeners) await listener.close();
 });

@@ -16,6 +16,7 @@ const KEY = publishKey('a key for alpha');
 const OTHER = publishKey('a-key-for-beta');
 const KEYS = `${KEY.entry('alpha')}, ${OTHER.entry('beta')}`;
 const STABLE = '/v1/alpha/bootstrap/stable';
+const HEAD = '/v1/alpha/head/stable';
 const CHECKPOINT = '/v1/alpha/checkpoint';
 const ROOT = '/v1/alpha/trust-root/1';
 const TRAIL = '/v1/alpha/trail';
@@ -42,7 +43,7 @@ const WRITES = {
   'trust root': { path: ROOT, body: bytes(log.trust_roots['1']) },
   pointer: { path: STABLE, body: bytes(first.bootstrap), headers: { 'if-none-match': '*' } },
 };
-const READS = [OBJECT, TILE, ROOT, STABLE, CHECKPOINT];
+const READS = [OBJECT, TILE, ROOT, STABLE, HEAD, CHECKPOINT];
 
 let edge;
 let client;
@@ -182,7 +183,7 @@ test('an edge without regions has counted nothing, and says so', async () => {
 
 /** A path of each of the document's, with the parameters that the release has. */
 const PATHS = [
-  '/healthz', '/readyz', '/metrics', CHECKPOINT, STABLE, TRAIL, SOURCES, REPORT, LIVE,
+  '/healthz', '/readyz', '/metrics', CHECKPOINT, STABLE, HEAD, TRAIL, SOURCES, REPORT, LIVE,
   ...KEEP, OBJECT, TILE, ROOT,
 ];
 

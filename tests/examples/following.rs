@@ -66,6 +66,7 @@ fn follow(packice: &Path, dir: &Path, from: &str, to: &str) -> Result<Value, Box
     std::fs::write(project.path().join("packice.toml"), CONFIG)?;
     let staleness = Staleness { stale_ms: 259_200_000, expired_ms: 2_592_000_000 };
     let mut publication = Publication::watched(staleness, vec![T0_S; 3]);
+    publication.heads = true;
     publish(packice, project.path(), &dir.join(format!("{from}.jsonl")), &mut publication)?;
     let (store, _) = sync(&publication, Held::new())?;
     let build =

@@ -1,10 +1,12 @@
 // Runs in workerd: the built edge, with stores that go away and a clock that is wrong, as a request
-// for /fault says: `?origin=away`, `?regions=away`, `=back`, `?clock={milliseconds}`. Whatever else
-// there is of an isolate, it is the real one.
+// for /fault says: `?origin=away`, `?regions=away`, `=back`, `?clock={milliseconds}`; it answers
+// with what is so, and how many operations of stores failed. Whatever else there is of an isolate,
+// it is the real one.
 
 import edge, * as exported from './index.js';
 
 const away = { origin: false, regions: false };
+let refused = 0;
 let shift = 0;
 const RealDate = Date;
 globalThis.Date = class extends RealDate {
@@ -24,7 +26,10 @@ function bucket(real, which) {
       const value = target[name];
       if (name === 'constructor' || typeof value !== 'function') return value;
       return async (...given) => {
-        if (away[which]) throw new Error(`${String(name)}: Network connection lost.`);
+        if (away[which]) {
+          refused += 1;
+          throw new Error(`${String(name)}: Network connection lost.`);
+        }
         return value.apply(target, given);
       };
     },
@@ -49,7 +54,7 @@ export default {
       if (asked.has(which)) away[which] = asked.get(which) === 'away';
     }
     if (asked.has('clock')) shift = Number(asked.get('clock'));
-    return Response.json({ away, shift });
+    return Response.json({ away, shift, refused });
   },
 };
 

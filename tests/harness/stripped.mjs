@@ -1,5 +1,5 @@
-// An honest edge whose bootstrap carries no objects. The bootstrap only saves requests: without
-// what it inlines a client must fetch each object by its name, which is what tests want to see.
+// An honest edge whose bootstrap and head carry no objects. They only save requests: without
+// what is inlined a client must fetch each object by its name, which is what tests want to see.
 
 import { createServer } from 'node:http';
 import { listen } from './child.mjs';
@@ -41,7 +41,7 @@ export async function startStripped({ target, host = '127.0.0.1', port = 0 }) {
       headers: range ? { range } : {},
     });
     let body = Buffer.from(await got.arrayBuffer());
-    if (got.ok && request.url.includes('/bootstrap/')) body = strip(body);
+    if (got.ok && /\/(bootstrap|head)\//.test(request.url)) body = strip(body);
     const kept = ['content-range', 'content-type', 'access-control-expose-headers'];
     const headers = { 'access-control-allow-origin': '*', 'content-length': body.length };
     for (const name of kept) if (got.headers.has(name)) headers[name] = got.headers.get(name);

@@ -60,6 +60,8 @@ pub struct Publication {
     pub manifest: Option<Manifest>,
     /// Whether bootstraps inline what fits.
     pub inline: bool,
+    /// Whether what is published from now on has a head beside its bootstrap.
+    pub heads: bool,
     /// When each witness cosigns, in seconds since 1970; none for a trust root without witnesses.
     pub cosign_s: Vec<u64>,
     release_seed: [u8; 32],
@@ -136,6 +138,7 @@ impl Publication {
             files: BTreeMap::new(),
             manifest: None,
             inline: true,
+            heads: false,
             cosign_s,
             release_seed,
             frontier: Frontier::new(),
@@ -212,7 +215,15 @@ impl Publication {
             objects,
         };
         self.files.insert("checkpoint".into(), note.into_bytes());
+        self.point(bootstrap);
+    }
+
+    /// Serves a bootstrap, and its head where there are any.
+    fn point(&mut self, bootstrap: Bootstrap) {
         self.files.insert("bootstrap/stable".into(), bootstrap.encode());
+        if self.heads {
+            self.files.insert("head/stable".into(), bootstrap.lean("stable").encode());
+        }
     }
 
     /// The checkpoint of a log at some point, signed and cosigned.
@@ -236,7 +247,7 @@ impl Publication {
         let mut bootstrap = Bootstrap::parse(&self.files["bootstrap/stable"]).expect("a bootstrap");
         bootstrap.checkpoint.clone_from(&note);
         self.files.insert("checkpoint".into(), note);
-        self.files.insert("bootstrap/stable".into(), bootstrap.encode());
+        self.point(bootstrap);
     }
 
     /// Stores an object under its wire name.

@@ -185,7 +185,7 @@ impl World {
         let publication = Publication::of(&versions[0]);
         let manifests = publication.manifest.iter().cloned().collect();
         let mut shell = Shell::new(&publication, Self::sources(&setup, &publication, &publication));
-        shell.piece = Self::piece(&setup);
+        Self::tune(&setup, &publication, &mut shell);
         let frames = frame_names(&publication);
         Self {
             first: publication.clone(),
@@ -206,8 +206,15 @@ impl World {
         }
     }
 
-    fn piece(setup: &Setup) -> usize {
-        [100, 700, 5_000, 100_000][usize::try_from(setup.seed % 4).expect("below 4")]
+    /// How a shell goes about its work: in larger or smaller pieces, with inputs or work first, and
+    /// recorded or not.
+    fn tune(setup: &Setup, publication: &Publication, shell: &mut Shell) {
+        let place = usize::try_from(setup.seed % 4).expect("below 4");
+        shell.piece = [100, 700, 5_000, 100_000][place];
+        shell.inputs_first = setup.seed / 4 % 2 == 1;
+        if setup.seed / 8 % 4 == 0 {
+            shell.record(publication);
+        }
     }
 
     fn sources(setup: &Setup, newest: &Publication, stale: &Publication) -> Vec<Source> {
@@ -320,11 +327,12 @@ impl World {
     /// The client goes down between two inputs; the store stays.
     fn reopen(&mut self) {
         self.record();
+        self.replay();
         let store = self.shell.store.clone();
         self.read_offline();
         let sources = Self::sources(&self.setup, &self.publication, &self.first);
         self.shell = Shell::on_store(&self.publication, sources, store);
-        self.shell.piece = Self::piece(&self.setup);
+        Self::tune(&self.setup, &self.first, &mut self.shell);
         self.open.clear();
         self.syncs_seen = 0;
         self.cancelled = false;
@@ -524,6 +532,15 @@ impl World {
         assert!(complete, "a sync says what it does");
         self.check();
         self.record();
+        self.replay();
+    }
+
+    /// Another engine that is told the same decides the same.
+    fn replay(&self) {
+        if self.shell.engine.trace().is_some() {
+            let ended = self.shell.replayed();
+            assert!(ended.differs_after.is_none() && !ended.cut, "{ended:?}");
+        }
     }
 }
 

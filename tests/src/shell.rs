@@ -6,8 +6,9 @@ use packice_core::engine::io::{
     Answer, ByteRange, Failure, FetchFailure, Phase, RangeQuery, ReadId, RequestId, SourceId,
     Status, StoreBatch, StoreFailure, StoreKey, SyncReport,
 };
-use packice_core::engine::{Command, Engine, EngineConfig, Event, Input, Output};
+use packice_core::engine::{Command, EngineConfig, Event, Input, Output};
 use packice_core::error::Error;
+use packice_core::trace::{Ended, Trace, Traced, replay};
 use packice_core::types::{Millis, Version};
 
 use crate::attacks::rules::{Action, ENDLESS, Rule as AnswerRule, Served};
@@ -110,7 +111,7 @@ pub struct Request {
 /// The engine, its store and its sources.
 pub struct Shell {
     /// The engine under test.
-    pub engine: Engine,
+    pub engine: Traced,
     /// The rows.
     pub store: BTreeMap<StoreKey, Vec<u8>>,
     /// The sources by id.
@@ -174,7 +175,7 @@ impl Shell {
     ) -> Result<Self, Error> {
         let config = EngineConfig { dataset: dataset(), channel: channel(), trust };
         let mut shell = Self {
-            engine: Engine::new(config, 42)?,
+            engine: Traced::new(config, 42, None)?,
             store,
             sources,
             requests: Vec::new(),
@@ -208,6 +209,25 @@ impl Shell {
             });
         }
         Ok(shell)
+    }
+
+    /// Records from here on; nothing has happened yet.
+    pub fn record(&mut self, publication: &Publication) {
+        self.record_up_to(publication, 64 << 20);
+    }
+
+    /// The same, of so many bytes at most.
+    pub fn record_up_to(&mut self, publication: &Publication, max_len: usize) {
+        let trust = publication.trust.clone();
+        let config = EngineConfig { dataset: dataset(), channel: channel(), trust };
+        let trace = Some(Trace::new(max_len));
+        self.engine = Traced::new(config, 42, trace).expect("a trust root that holds");
+    }
+
+    /// Leads another engine through what was recorded.
+    pub fn replayed(&self) -> Ended {
+        let trace = self.engine.trace().expect("it records");
+        replay(trace.bytes(), &mut |_, _| {}).expect("a trace that was recorded parses")
     }
 
     /// Queues an input behind the completions that wait.

@@ -10,7 +10,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use packice_core::engine::io::{
-    Answer, FetchFailure, Output, RangeQuery, ReadId, RequestId, SourceState, StoreBatch, StoreKey,
+    Answer, Condition, FetchFailure, Milestone, Output, RangeQuery, ReadId, RequestId, SourceState,
+    StoreBatch, StoreKey,
 };
 use packice_core::engine::{Command, Engine, EngineConfig, Event, Input};
 use packice_core::hash;
@@ -85,6 +86,10 @@ struct World<'a> {
     pages: Option<Answer>,
     syncs: Vec<Result<u64, String>>,
     banned: bool,
+    /// The milestones that this engine told of.
+    told: Vec<(Milestone, u64)>,
+    /// The conditions that hold.
+    holds: Vec<Condition>,
     explain: bool,
     ran: Ran,
 }
@@ -133,6 +138,8 @@ impl<'a> World<'a> {
             pages: None,
             syncs: Vec::new(),
             banned: false,
+            told: Vec::new(),
+            holds: Vec::new(),
             explain,
             ran: Ran::default(),
         };
@@ -259,6 +266,11 @@ impl<'a> World<'a> {
                 *cut = (*cut).max(self.now + ms);
             }
             Op::Idle => self.handle(Input::Idle),
+            Op::Yield(yields) => self.handle(Input::Command(Command::Yield(yields))),
+            Op::Within(ms) => {
+                let deadline = Some(Millis(self.now + self.skew + ms));
+                self.handle(Input::Command(Command::Until(deadline)));
+            }
         }
         Ok(())
     }
@@ -288,6 +300,8 @@ impl<'a> World<'a> {
             self.offline()?;
         }
         self.engine = engine(self.set, self.draw.draw());
+        self.told.clear();
+        self.holds.clear();
         self.add_sources();
         Ok(())
     }
@@ -339,7 +353,7 @@ impl<'a> World<'a> {
                 Output::Load { request, keys } => self.disk(Due::Read(request, keys)),
                 Output::List { request } => self.disk(Due::List(request)),
                 Output::Store { request, batch } => self.disk(Due::Write(request, batch)),
-                Output::Event(event) => self.event(&event),
+                Output::Event(event) => self.event(&event)?,
                 Output::Answer { read, answer } => self.answer(read, answer)?,
                 Output::SyncEnded { result } => self.sync_ended(result)?,
                 Output::RolledBack { .. } => return Err("nobody went back".into()),
@@ -348,11 +362,31 @@ impl<'a> World<'a> {
         Err("the engine asks without end".into())
     }
 
-    fn event(&mut self, event: &Event) {
-        if let Event::Status(status) = event {
-            self.banned = status.sources.first().is_some_and(|s| s.state == SourceState::Banned);
-        }
+    fn event(&mut self, event: &Event) -> Result<(), String> {
         self.tell(|| format!("{event:?}"));
+        match event {
+            Event::Status(status) => {
+                let first = status.sources.first();
+                self.banned = first.is_some_and(|source| source.state == SourceState::Banned);
+            }
+            Event::Milestone { milestone, version } => {
+                let news = (milestone.clone(), version.0);
+                let past = self.told.iter().any(|told| told.1 > version.0 || *told == news);
+                if past || version.0 > self.published as u64 + 1 {
+                    return Err(format!("{milestone:?} of {version} after {:?}", self.told));
+                }
+                self.told.push(news);
+            }
+            Event::Condition { condition, holds, .. } => {
+                if self.holds.contains(condition) == *holds {
+                    return Err(format!("{condition:?} is told twice"));
+                }
+                self.holds.retain(|held| held != condition);
+                self.holds.extend(holds.then_some(*condition));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn fetch(

@@ -130,7 +130,7 @@ fn a_greeting_of_what_is_known_starts_nothing_and_a_newer_one_a_sync() {
     shell.push(greeting(&publication));
     shell.pass(MINUTE);
     assert_eq!(version(&mut shell), 2);
-    assert_eq!(shell.requests[requests].path, "bootstrap/stable", "not the checkpoint again");
+    assert_eq!(shell.requests[requests].path, "head/stable", "not the checkpoint again");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 /** The public object of an open data set: calls and events. */
+import { PackiceError } from "./errors.js";
 import { bounds, ReaderHandle, ViewHandle } from "./reader.js";
 import { Caller, type Connect, type HostOptions } from "./rpc.js";
 import type {
@@ -17,6 +18,7 @@ type Listeners = Map<keyof Events, Set<(event: never) => void>>;
 export class DatasetHandle extends ReaderHandle implements Dataset {
   readonly #caller: Caller;
   readonly #listeners: Listeners;
+  #unwatch = () => {};
 
   private constructor(connect: Connect) {
     const listeners: Listeners = new Map();
@@ -30,6 +32,7 @@ export class DatasetHandle extends ReaderHandle implements Dataset {
     const handle = new DatasetHandle(connect);
     try {
       await handle.#caller.call("open", options);
+      handle.#watchPage();
     } catch (error) {
       await handle.close();
       throw error;
@@ -61,8 +64,29 @@ export class DatasetHandle extends ReaderHandle implements Dataset {
     return this.#caller.call("status", undefined);
   }
 
-  sync(options?: SyncOptions): Promise<SyncReport> {
-    return this.#caller.call("sync", undefined, options?.signal);
+  async trace(): Promise<Uint8Array> {
+    const trace = await this.#caller.call("trace", undefined);
+    if (trace) return trace;
+    throw new PackiceError("misuse/trace", "trace: nothing is recorded: open with `trace`");
+  }
+
+  sync({ signal, deadline }: SyncOptions = {}): Promise<SyncReport> {
+    const within = deadline === undefined ? undefined : Math.max(0, deadline - Date.now());
+    if (Number.isNaN(within)) {
+      const message = "deadline: it is a time in milliseconds, as Date.now() gives it";
+      return Promise.reject(new PackiceError("misuse/deadline", message));
+    }
+    return this.#caller.call("sync", within, signal);
+  }
+
+  /** Syncs of a page that nobody sees yield to what somebody waits for. */
+  #watchPage(): void {
+    const { document } = globalThis;
+    if (!document) return;
+    const tell = () => this.#caller.hide(document.visibilityState === "hidden");
+    document.addEventListener("visibilitychange", tell);
+    this.#unwatch = () => document.removeEventListener("visibilitychange", tell);
+    tell();
   }
 
   on<K extends keyof Events>(name: K, callback: (event: Events[K]) => void): () => void {
@@ -78,6 +102,7 @@ export class DatasetHandle extends ReaderHandle implements Dataset {
   }
 
   async close(): Promise<void> {
+    this.#unwatch();
     await this.#caller.close();
     this.#listeners.clear();
   }

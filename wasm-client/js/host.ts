@@ -43,6 +43,11 @@ async function fetchWasm(wasmUrl: string | undefined): Promise<WasmSource> {
   return response;
 }
 
+/** What the browser knows of the line, where it says so. */
+function metered(): (EventTarget & { saveData?: boolean; type?: string }) | undefined {
+  return (globalThis.navigator as { connection?: EventTarget } | undefined)?.connection;
+}
+
 /** What is used of Node, where this is Node. */
 const node = globalThis as {
   process?: {
@@ -108,6 +113,13 @@ export function serve(send: Send): (request: Request) => void {
   let ahead: Ahead[] = [];
   const spares: ArrayBuffer[] = [];
   const heard = new Set<unknown>();
+  let hidden = false;
+
+  /** Who pays for bytes, or sees nothing of them, is served slowly. */
+  function pace(): void {
+    const line = metered();
+    client?.yields(hidden || line?.saveData === true || line?.type === "cellular");
+  }
 
   /** Nothing may run on an instance after a trap: its state is unknown. */
   function die(why: WireError): void {
@@ -195,7 +207,7 @@ export function serve(send: Send): (request: Request) => void {
         tabs = new Tabs(options.database, {
           lead: (on) => client?.lead(on),
           renew: async () => client?.renew(),
-          sync: async () => opened().sync(nextRead++),
+          sync: async () => opened().sync(nextRead++, undefined),
           emit: send,
         });
       }
@@ -205,6 +217,8 @@ export function serve(send: Send): (request: Request) => void {
         tabs?.close();
         throw error;
       }
+      metered()?.addEventListener("change", pace);
+      pace();
       if (tabs) tabs.begin();
       else client.lead(true);
     },
@@ -225,7 +239,9 @@ export function serve(send: Send): (request: Request) => void {
       return { collection, key, ...proof };
     },
     status: () => opened().status(),
-    sync: (id) => (tabs?.leads === false ? tabs.sync() : opened().sync(read(id))),
+    trace: () => opened().trace(),
+    sync: (id, within) =>
+      tabs?.leads === false ? tabs.sync() : opened().sync(read(id), within),
     pin: () => opened().pin(),
     unpin: (_id, version) => client?.unpin(version),
     rollBack: (_id, version) => opened().rollBack(version),
@@ -233,6 +249,7 @@ export function serve(send: Send): (request: Request) => void {
       const closing = client;
       client = undefined;
       ahead = [];
+      metered()?.removeEventListener("change", pace);
       tabs?.close();
       await closing?.close();
     },
@@ -256,6 +273,9 @@ export function serve(send: Send): (request: Request) => void {
   return (request) => {
     if ("cancel" in request) {
       for (const engineId of running.get(request.cancel) ?? []) client?.cancel(engineId);
+    } else if ("hidden" in request) {
+      hidden = request.hidden;
+      pace();
     } else if ("hear" in request) {
       if (request.on) heard.add(request.hear);
       else heard.delete(request.hear);

@@ -7,6 +7,8 @@ import type { OpenOptions, Source, VerifyOptions } from "./types.js";
 const LIVE_POLL = 300;
 /** Most versions kept beside the one that serves: what the core takes. */
 const MAX_KEEP = 16;
+/** Most bytes of a trace: it is in wasm memory. */
+const MAX_TRACE = 256 << 20;
 /** A day. */
 const MAX_POLL = 86_400;
 
@@ -37,6 +39,7 @@ export function hostOptions(options: OpenOptions): HostOptions {
     live: options.live === true,
     pollMs: pollMs(options),
     keep: keep(options),
+    trace: trace(options),
   };
 }
 
@@ -45,6 +48,11 @@ function keep({ keep = 0 }: OpenOptions): number {
     throw misuse("keep", `it is a number of versions, from 0 to ${MAX_KEEP}, not ${keep}`);
   }
   return keep;
+}
+
+function trace({ trace = 0 }: OpenOptions): number {
+  if (Number.isInteger(trace) && trace >= 0 && trace <= MAX_TRACE) return trace;
+  throw misuse("trace", `it is a number of bytes, up to ${MAX_TRACE}, not ${trace}`);
 }
 
 function pollMs({ live, poll = live === true ? LIVE_POLL : 0 }: OpenOptions): number {

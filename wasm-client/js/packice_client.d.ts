@@ -54,11 +54,15 @@ export class Client {
   unpin(version: number): void;
   rollBack(version: number): Promise<number>;
   status(): Promise<Status>;
+  /** What was recorded, where that was wanted. */
+  trace(): Uint8Array | undefined;
   /** Of those that have it open, this one keeps it up to date, or no more. */
   lead(on: boolean): void;
   /** Goes on from the state that another page wrote, if one did. */
   renew(): Promise<void>;
-  sync(id: number): Promise<SyncReport>;
+  sync(id: number, withinMs: number | undefined): Promise<SyncReport>;
+  /** Whether syncs yield to everything else. */
+  yields(yields: boolean): void;
   /** Takes a call back; one that has ended already is nothing. */
   cancel(id: number): void;
   close(): Promise<void>;

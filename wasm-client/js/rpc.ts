@@ -24,6 +24,8 @@ export interface HostOptions {
   pollMs: number;
   /** How many versions to keep that served reads before. */
   keep: number;
+  /** The most bytes of a trace; 0 records none. */
+  trace: number;
   wasmUrl: string | undefined;
 }
 
@@ -76,7 +78,8 @@ export interface Methods {
   page: { args: PageArgs; result: Page };
   proof: { args: { collection: string; key: Uint8Array; version: Pinned }; result: Proof };
   status: { args: undefined; result: Status };
-  sync: { args: undefined; result: SyncReport };
+  trace: { args: undefined; result: Uint8Array | undefined };
+  sync: { args: number | undefined; result: SyncReport };
   pin: { args: undefined; result: number };
   unpin: { args: number; result: void };
   rollBack: { args: number; result: number };
@@ -90,7 +93,9 @@ export type Request =
   | { [M in Method]: { id: number; method: M; args: Methods[M]["args"] } }[Method]
   | { cancel: number }
   /** Whether a page hears an event; of those that come often the host sends no other. */
-  | { hear: keyof Events; on: boolean };
+  | { hear: keyof Events; on: boolean }
+  /** Whether nobody sees the page. */
+  | { hidden: boolean };
 
 /** The host's message to a page. */
 export type Reply =
@@ -162,6 +167,11 @@ export class Caller {
   /** Says whether anybody hears an event. */
   hear(event: keyof Events, on: boolean): void {
     if (!this.#over) this.#link.send({ hear: event, on });
+  }
+
+  /** Says whether anybody sees the page. */
+  hide(hidden: boolean): void {
+    if (!this.#over) this.#link.send({ hidden });
   }
 
   /** Rejects all calls, lets the host finish what it must, and ends it. */

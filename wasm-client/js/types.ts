@@ -84,6 +84,11 @@ export interface OpenOptions {
    * `keep`. Left out, or 0: none.
    */
   keep?: number;
+  /**
+   * Records all that the engine is told, up to so many bytes of memory, for `trace()`. Bodies are
+   * in it: it is as private as the data. Left out, or 0: nothing is recorded.
+   */
+  trace?: number;
 }
 
 /** What a read can answer. `unknown` means: not held here, and not to be had right now. */
@@ -265,6 +270,11 @@ export interface SourceStatus {
 
 export interface SyncOptions {
   signal?: AbortSignal;
+  /**
+   * When it should be over, as `Date.now()` counts: a `condition` event tells as soon as it is
+   * seen that it will not be, and why; the sync goes on. Where another tab leads, it is not told.
+   */
+  deadline?: number;
 }
 
 export interface SyncReport {
@@ -321,6 +331,30 @@ export interface Events {
   };
   /** A bundle's state changed: what a map of the data set is drawn from. */
   bundle: { collection: string; index: number; total: number; state: "fetching" | "stored" };
+  /**
+   * A version came so far, in this order, each told once: `trusted`: it is proven to be the newest;
+   * `bootstrap`: all collections of priority 0 are stored, verified; `collection`: this one is;
+   * `complete`: it serves reads, which need no network any more.
+   */
+  milestone: {
+    name: "trusted" | "bootstrap" | "collection" | "complete";
+    version: number;
+    collection: string | null;
+  };
+  /**
+   * Something stands in a sync's way, or does so no more. `late`: it will end after its deadline;
+   * `store-slow`: the database takes less than the network gives, so it gets larger pieces;
+   * `behind`: releases come faster than they are brought. A sync that is late or behind hurries,
+   * also in a hidden page or over a metered line, where others have one transfer under way.
+   */
+  condition: {
+    name: "late" | "store-slow" | "behind";
+    holds: boolean;
+    /** Where it comes from, and so what would help. */
+    because: "network" | "store" | "sources" | "releases";
+    /** What the rest will take, where that tells it. */
+    etaMs: number | null;
+  };
   /** A source misbehaved or failed: its name, what it did, and with which object. */
   fault: { source: string; code: string; object: string; detail: string };
   /** What serves reads has another level of age than before; noticed at the next call. */
@@ -399,6 +433,11 @@ export interface Dataset extends Reader {
   ): () => void;
   /** What is held, what it is doing, and how its sources did. */
   status(): Promise<Status>;
+  /**
+   * What was recorded since `open()`, with the option `trace`: `packice replay FILE` leads the
+   * same engine through it and tells each decision. Without the option, `misuse/trace`.
+   */
+  trace(): Promise<Uint8Array>;
   /** Brings the newest version; resolves when it is committed. */
   sync(options?: SyncOptions): Promise<SyncReport>;
   /** Calls back at each event of a name; returns the function that ends it. */

@@ -20,12 +20,12 @@ use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
 use js_sys::{Function, Promise, Uint8Array};
-use packice_core::engine::Engine;
 use packice_core::engine::io::{
     Answer, Command, Event, Failure, Input, Output, ReadId, RequestId, SourceId, StoreBatch,
     StoreKey, Target, WaitReason,
 };
 use packice_core::map::Map;
+use packice_core::trace::Traced;
 use packice_core::types::{Millis, Version};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -60,7 +60,7 @@ pub(crate) struct Host {
     options: Options,
     store: Store,
     emit: Function,
-    engine: RefCell<Engine>,
+    engine: RefCell<Traced>,
     calls: Calls,
     inbox: RefCell<VecDeque<Step>>,
     draining: Cell<bool>,
@@ -74,6 +74,9 @@ pub(crate) struct Host {
     line: RefCell<Option<(RequestId, Line)>>,
     /// The versions that are pinned, each as often as it is: a new engine is told them again.
     pins: RefCell<Vec<Version>>,
+    /// Whether syncs yield, and when the one under way should be over: a new engine is told.
+    yielding: Cell<bool>,
+    until: Cell<Option<Millis>>,
     /// Whether this client keeps the database up to date, of those that have it open.
     leads: Cell<bool>,
     /// Counts engines: a completion for an old one is dropped.
@@ -96,7 +99,7 @@ impl Host {
         store: Store,
         emit: Function,
     ) -> Result<Rc<Self>, JsValue> {
-        let engine = options.engine(false)?;
+        let engine = options.engine(false, None)?;
         let host = Rc::new(Self {
             options,
             store,
@@ -112,6 +115,8 @@ impl Host {
             bodies: Bodies::default(),
             line: RefCell::default(),
             pins: RefCell::default(),
+            yielding: Cell::new(false),
+            until: Cell::default(),
             leads: Cell::new(false),
             era: Cell::new(0),
             restarts: Cell::new(0),
@@ -139,10 +144,20 @@ impl Host {
     }
 
     /// Begins a sync, or joins the one that runs.
-    pub(crate) fn sync(self: &Rc<Self>, id: u64) -> Promise {
+    pub(crate) fn sync(self: &Rc<Self>, id: u64, within_ms: Option<u64>) -> Promise {
         let promise = self.calls.sync(id);
         self.command(Command::Sync);
+        if let Some(ms) = within_ms {
+            self.until.set(Some(now().plus(ms)));
+            self.command(Command::Until(self.until.get()));
+        }
         promise
+    }
+
+    /// Has syncs take little, or as much as they can.
+    pub(crate) fn yields(self: &Rc<Self>, yields: bool) {
+        self.yielding.set(yields);
+        self.command(Command::Yield(yields));
     }
 
     /// Pins the version that serves: the status, which the engine gives at once or as soon as it
@@ -192,6 +207,12 @@ impl Host {
         promise
     }
 
+    /// What was recorded so far.
+    pub(crate) fn trace(&self) -> Option<Uint8Array> {
+        let engine = self.engine.borrow();
+        engine.trace().map(|trace| Uint8Array::from(trace.bytes()))
+    }
+
     /// Takes a call back.
     pub(crate) fn cancel(self: &Rc<Self>, id: u64) {
         let why = failure("misuse/aborted", "the call was aborted");
@@ -225,6 +246,7 @@ impl Host {
     /// Tells a new engine what it is to keep, and its sources.
     fn set_up(self: &Rc<Self>) {
         self.feed(Input::Command(Command::Keep(self.options.keep)));
+        self.feed(Input::Command(Command::Yield(self.yielding.get())));
         let pins = self.pins.borrow().clone();
         for version in pins {
             self.feed(Input::Command(Command::Pin(version)));
@@ -313,6 +335,7 @@ impl Host {
                 }
                 Output::SyncEnded { result } => {
                     self.restarts.set(0);
+                    self.until.set(None);
                     self.bodies.clear();
                     let result = result.as_ref().map(shape::sync_report);
                     self.calls.end_syncs(&result.map_err(|e| self.failure(e)));

@@ -127,6 +127,11 @@ impl Client {
         self.host.roll_back(of_number(version))
     }
 
+    /// What was recorded since the opening, where that was wanted.
+    pub fn trace(&self) -> Option<Uint8Array> {
+        self.host.trace()
+    }
+
     /// The state in full.
     pub fn status(&self) -> Promise {
         self.host.status()
@@ -146,9 +151,15 @@ impl Client {
         })
     }
 
-    /// Brings the newest version.
-    pub fn sync(&self, id: u32) -> Promise {
-        self.host.sync(u64::from(id))
+    /// Brings the newest version, in so many milliseconds if it can be done.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn sync(&self, id: u32, within: Option<f64>) -> Promise {
+        self.host.sync(u64::from(id), within.map(|ms| ms as u64))
+    }
+
+    /// Whether syncs yield to everything else.
+    pub fn yields(&self, yields: bool) {
+        self.host.yields(yields);
     }
 
     /// Takes a call back; one that has ended already is nothing.

@@ -2,7 +2,8 @@
 
 use js_sys::{Array, Function};
 use packice_core::engine::io::{SourceId, Status};
-use packice_core::engine::{Engine, EngineConfig, Follow};
+use packice_core::engine::{EngineConfig, Follow};
+use packice_core::trace::{Trace, Traced};
 use packice_core::types::{Millis, Name};
 use wasm_bindgen::prelude::*;
 
@@ -41,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) keep: usize,
     /// How to keep up without being asked.
     pub(crate) follow: Option<Follow>,
+    /// The most bytes of a trace; none is recorded where this is 0.
+    trace: usize,
 }
 
 /// What a full proof is checked against.
@@ -98,11 +101,17 @@ impl Options {
             refuse_expired: field(options, "refuseExpired").is_truthy(),
             keep: field(options, "keep").as_f64().unwrap_or_default() as usize,
             follow: follow(options),
+            trace: field(options, "trace").as_f64().unwrap_or_default() as usize,
         })
     }
 
     /// A new engine for these options; one that leads follows what comes, where that is wanted.
-    pub(crate) fn engine(&self, leads: bool) -> Result<Engine, JsValue> {
+    /// `before` is the one whose place it takes.
+    pub(crate) fn engine(
+        &self,
+        leads: bool,
+        before: Option<&mut Traced>,
+    ) -> Result<Traced, JsValue> {
         let Some(seed) = platform::random_seed() else {
             return Err(failure("internal/no-random", "there is no crypto.getRandomValues here"));
         };
@@ -111,7 +120,11 @@ impl Options {
             channel: self.channel.clone(),
             trust: self.trust.clone(),
         };
-        let engine = Engine::new(config, seed);
+        let trace = match before {
+            Some(before) => before.take_trace(),
+            None => (self.trace > 0).then(|| Trace::new(self.trace)),
+        };
+        let engine = Traced::new(config, seed, trace);
         let mut engine = engine.map_err(|e| failure(e.code(), &e.to_string()))?;
         engine.refuse_expired(self.refuse_expired);
         if !self.audit {

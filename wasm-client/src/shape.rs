@@ -4,8 +4,9 @@
 
 use js_sys::{Uint8Array, Uint32Array};
 use packice_core::engine::io::{
-    Answer, AuditStatus, BundleState, Changes, CollectionStatus, Event, KeyChange, Mismatch, Phase,
-    Progress, Road, SourceState, SourceStatus, Status, SyncReport, UnknownReason,
+    Answer, AuditStatus, BundleState, Cause, Changes, CollectionStatus, Condition, Event,
+    KeyChange, Milestone, Mismatch, Phase, Progress, Road, SourceState, SourceStatus, Status,
+    SyncReport, UnknownReason,
 };
 use packice_core::hash;
 use packice_core::tree::proof::Proof;
@@ -156,6 +157,29 @@ pub(crate) fn event(event: &Event) -> Option<(&'static str, JsValue)> {
                 .with("object", object.as_str())
                 .with("detail", detail.as_str()),
         ),
+        Event::Milestone { milestone, version } => {
+            let (name, collection) = match milestone {
+                Milestone::Trusted => ("trusted", None),
+                Milestone::Bootstrap => ("bootstrap", None),
+                Milestone::Collection(collection) => ("collection", Some(collection.as_str())),
+                Milestone::Complete => ("complete", None),
+            };
+            (
+                "milestone",
+                Record::new()
+                    .with("name", name)
+                    .number("version", version.0)
+                    .nullable("collection", collection),
+            )
+        }
+        Event::Condition { condition, holds, cause, eta_ms } => (
+            "condition",
+            Record::new()
+                .with("name", condition_name(*condition))
+                .with("holds", *holds)
+                .with("because", cause_name(*cause))
+                .nullable("etaMs", eta_ms.map(number)),
+        ),
         Event::Damaged { key } => ("damaged", Record::new().with("object", key_text(key).as_str())),
         Event::LayoutMismatch(found) => ("mismatch", mismatch(found)),
         Event::Audit(done) => ("audit", audit(done)),
@@ -289,6 +313,23 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Commit => "commit",
         Phase::Complete => "complete",
         Phase::Failed => "failed",
+    }
+}
+
+fn condition_name(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Late => "late",
+        Condition::StoreSlow => "store-slow",
+        Condition::Behind => "behind",
+    }
+}
+
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Network => "network",
+        Cause::Store => "store",
+        Cause::Sources => "sources",
+        Cause::Releases => "releases",
     }
 }
 

@@ -17,7 +17,6 @@ use crate::format::bootstrap::Bootstrap;
 use crate::format::note::Checkpoint;
 use crate::format::push::Push;
 use crate::limits::MAX_PUSH_LEN;
-use crate::plan::queue::Class;
 use crate::plan::sources::{Ask, Choice, Purpose, Severity, SourceId};
 use crate::trust::accept::{Offer, Seen};
 use crate::trust::freshness::Level;
@@ -26,7 +25,7 @@ use crate::types::Millis;
 use super::Engine;
 use super::head::HeadTask;
 use super::io::{Event, Output, RequestId, Target};
-use super::net::{Fault, Job, What};
+use super::net::Fault;
 use super::work::WorkItem;
 
 /// The first pause after a line broke, which doubles up to the longest.
@@ -193,7 +192,9 @@ impl Engine {
         if !heard {
             self.live_event(source, true);
         }
-        self.following.said = Some((source, bytes));
+        if self.following.said.replace((source, bytes)).is_some() {
+            self.falls_behind(now);
+        }
     }
 
     /// A line ended, whoever ended it.
@@ -284,7 +285,7 @@ impl Engine {
         self.following.alarm = Some((source, seen));
         if self.target.is_none() {
             self.head = HeadTask::Asking;
-            self.net.queue.push(Class::Trust, Job::new(What::Bootstrap));
+            self.ask_bootstrap();
         }
         self.start_sync(now);
         Ok(())

@@ -84,8 +84,15 @@ impl Engine {
                 Err(_) => {}
             }
         }
-        self.net.queue.push(Class::Trust, Job::new(What::Bootstrap));
+        self.ask_bootstrap();
         Ok(())
+    }
+
+    /// Asks for what proves the newest version; its head alone, where a version is held.
+    pub(super) fn ask_bootstrap(&mut self) {
+        let mut job = Job::new(What::Bootstrap);
+        job.lean = self.committed.is_some();
+        self.net.queue.push(Class::Trust, job);
     }
 
     pub(super) fn bootstrap_came(
@@ -190,7 +197,7 @@ impl Engine {
                 }
                 self.head = HeadTask::Asking;
                 self.head_in_seed = false;
-                self.net.queue.push(Class::Trust, Job::new(What::Bootstrap));
+                self.ask_bootstrap();
             }
         }
     }
@@ -251,6 +258,7 @@ impl Engine {
         self.target_renewed = true;
         self.sources.news_came();
         self.save_state(false);
+        self.tell_milestones(false);
         Ok(true)
     }
 

@@ -24,10 +24,11 @@ use crate::types::{Identity, Millis, ObjectKind, Version, WireName};
 
 pub use super::changes::{Changes, KeyChange};
 pub use super::report::{
-    AuditStatus, BundleState, CollectionStatus, Event, Mismatch, Phase, Progress, Road, Status,
-    SyncReport,
+    AuditStatus, BundleState, CollectionStatus, Event, Milestone, Mismatch, Phase, Progress, Road,
+    Status, SyncReport,
 };
 pub use super::scope::KeyRange;
+pub use super::standing::{Cause, Condition};
 pub use crate::plan::sources::{SourceId, SourceState, SourceStatus};
 
 /// An output that will be completed by an input.
@@ -121,6 +122,12 @@ pub enum Input {
 pub enum Command {
     /// Bring the newest version; ends with [`Output::SyncEnded`]. Joins a sync that runs.
     Sync,
+    /// When the sync that runs should be over: [`Event::Condition`] tells early where it will not
+    /// be. Nothing where none runs.
+    Until(Option<Millis>),
+    /// Whether syncs take one transfer at a time, because somebody pays for bytes or waits for
+    /// other things; said anew after each start.
+    Yield(bool),
     /// End the sync that runs; what was stored stays.
     CancelSync,
     /// Read a key.

@@ -23,6 +23,7 @@
 //! | `merge` | when do layers become one? |
 //! | `kept` | which versions stay beside the newest, and which rows go? |
 //! | `store` | what is durable, and when is a transaction due? |
+//! | `standing` | what has a sync reached, what stands in its way, and what is done about it? |
 //! | `state`, `snapshot` | what opening reads, and how it is verified again |
 
 mod apply;
@@ -46,6 +47,7 @@ mod roads;
 mod scope;
 mod seed;
 mod snapshot;
+mod standing;
 mod state;
 mod status;
 mod store;
@@ -86,6 +88,7 @@ use self::report::DeltaStatus;
 use self::scope::KeyRange;
 use self::seed::Seed;
 use self::snapshot::Snapshot;
+use self::standing::Standing;
 use self::store::StoreDesk;
 use self::sync::Sync;
 use self::work::{WorkItem, WorkQueue};
@@ -93,6 +96,7 @@ use self::work::{WorkItem, WorkQueue};
 pub use self::follow::Follow;
 pub use self::io::{Command, Event, Input, Output};
 use self::io::{Phase, ReadId, RequestId, StoreBatch, StoreKey, WaitReason};
+pub use self::report::Pressure;
 pub use self::state::{ShelfRecord, StateRecord, VersionRecord};
 
 /// Plain bytes of decoded frames that are kept.
@@ -182,6 +186,7 @@ pub struct Engine {
     refuse_expired: bool,
 
     sync: Option<Sync>,
+    standing: Standing,
     last_phase: Phase,
     stored_events: Vec<(StoreKey, Event)>,
     last_progress: Millis,
@@ -255,6 +260,7 @@ impl Engine {
             freshness: Freshness::default(),
             refuse_expired: false,
             sync: None,
+            standing: Standing::default(),
             last_phase: Phase::Idle,
             stored_events: Vec::new(),
             last_progress: Millis(0),
@@ -363,6 +369,22 @@ impl Engine {
         }
     }
 
+    /// How much is on its way, for whoever watches it.
+    pub fn pressure(&self) -> Pressure {
+        Pressure {
+            queued: self.net.queue.iter().count(),
+            fetching: self.net.fetches.len(),
+            in_flight_bytes: self.net.bytes_in_flight(),
+            waiting_bytes: self.store.waiting_bytes() as u64,
+            writing_bytes: self.store.given_bytes() as u64,
+        }
+    }
+
+    /// What each source stands at.
+    pub fn sources(&self, now: Millis) -> Vec<io::SourceStatus> {
+        self.sources.status(now)
+    }
+
     /// The last transaction of a client that closes: what is verified and waits for one, so that
     /// the next client need not fetch it again. The engine is not used after it.
     pub fn last_rows(&mut self) -> StoreBatch {
@@ -388,7 +410,8 @@ impl Engine {
         } else {
             WaitReason::Idle
         };
-        let wakes = self.net.wake.into_iter().chain(self.following.wake()).chain(self.store.due);
+        let wakes = self.net.wake.into_iter().chain(self.following.wake());
+        let wakes = wakes.chain(self.store.due).chain(self.standing.wake());
         let until = wakes.min();
         Output::Wait { until, why }
     }
@@ -396,6 +419,8 @@ impl Engine {
     fn command(&mut self, command: Command, now: Millis) {
         match command {
             Command::Sync => self.start_sync(now),
+            Command::Until(deadline) => self.sync_until(deadline),
+            Command::Yield(yields) => self.yield_syncs(yields),
             Command::CancelSync => {
                 let aborted = crate::error::Misuse::Aborted.into();
                 self.end_sync(Err(io::Failure::Error(aborted)), now);
@@ -429,6 +454,7 @@ impl Engine {
         }
         self.step_head();
         self.step_follow(now);
+        self.step_standing(now);
         self.step_audit();
         self.step_merge();
         // The sync first: a read then finds the bundles that are about to be fetched anyway.

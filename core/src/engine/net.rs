@@ -42,6 +42,8 @@ pub(super) struct Job {
     tries: u32,
     /// How often it was taken from a source that was slow.
     pub(super) moves: u32,
+    /// Of a bootstrap: the channel's head is enough, for who holds a version.
+    pub(super) lean: bool,
     pub(super) avoid: Vec<SourceId>,
     last_fault: Option<(&'static str, String)>,
 }
@@ -94,7 +96,7 @@ impl Job {
     }
 
     pub(super) fn within(what: What, reach: Reach) -> Self {
-        Self { what, reach, tries: 0, moves: 0, avoid: Vec::new(), last_fault: None }
+        Self { what, reach, tries: 0, moves: 0, lean: false, avoid: Vec::new(), last_fault: None }
     }
 
     pub(super) fn is_blob(&self, name: &WireName) -> bool {
@@ -140,7 +142,10 @@ impl Job {
     pub(super) fn target(&self, channel: &str) -> Target {
         match &self.what {
             What::Checkpoint => Target { path: String::from("checkpoint"), range: None },
-            What::Bootstrap => Target { path: ["bootstrap/", channel].concat(), range: None },
+            What::Bootstrap => {
+                let object = if self.lean { "head/" } else { "bootstrap/" };
+                Target { path: [object, channel].concat(), range: None }
+            }
             What::SeedHead { index_len } => {
                 let path = String::from(SEED_PATH);
                 let prelude = PRELUDE_LEN as u64;
@@ -293,6 +298,14 @@ impl Engine {
     pub(super) fn fetch_failed(&mut self, request: RequestId, failure: &FetchFailure, now: Millis) {
         if self.net.cancelled.remove(&request) {
             return;
+        }
+        if let FetchFailure::Status { status: 403 | 404 | 410, .. } = failure
+            && self.net.fetches.get(&request).is_some_and(|fetch| fetch.job.lean)
+            && let Some(Fetch { ticket, mut job, .. }) = self.take_fetch(request)
+        {
+            // A host of files that knows no heads has the bootstrap.
+            job.lean = false;
+            return self.net.queue.put_back(ticket, job);
         }
         let paused = |retry_after_ms| Severity::Failure { retry_after_ms };
         let (code, severity, detail) = match failure {

@@ -139,10 +139,12 @@ impl Engine {
             let (sources, seed) = (&self.sources, self.seed.as_ref());
             let (channel, flights) = (self.channel.as_str(), self.net.flights());
             let mut wake: Option<Millis> = self.net.wake;
+            let more = self.may_sync_more();
             let taken = self.net.queue.take_first(|ticket, job| {
                 let reads = ticket.class() == Class::Read;
                 let places = if reads { MAX_FETCHES + EXTRA_FOR_READS } else { MAX_FETCHES };
-                let room = !job.is_sync() || flying == 0 || job.max_bytes() <= left;
+                let fits = flying == 0 || job.max_bytes() <= left;
+                let room = !job.is_sync() || (more && fits);
                 if flying >= places || !room {
                     return None;
                 }

@@ -12,6 +12,7 @@ use crate::types::{Identity, Version};
 
 use super::changes::Changes;
 use super::io::StoreKey;
+use super::standing::{Cause, Condition};
 
 /// What a sync did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,24 @@ pub enum Event {
         /// The state.
         state: BundleState,
     },
+    /// A version came so far, and will not fall behind it.
+    Milestone {
+        /// How far.
+        milestone: Milestone,
+        /// The version.
+        version: Version,
+    },
+    /// Something stands in a sync's way, or does so no more.
+    Condition {
+        /// What.
+        condition: Condition,
+        /// Whether it does now.
+        holds: bool,
+        /// Where it comes from.
+        cause: Cause,
+        /// Milliseconds that the rest will take, where that tells it.
+        eta_ms: Option<u64>,
+    },
     /// A source misbehaved or failed.
     Fault {
         /// The source's name.
@@ -128,6 +147,20 @@ pub enum Event {
     Status(Status),
 }
 
+/// How far a version came: each is told once, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// Its manifest is proven to be the newest's; lazy reads are answered from it, where nothing
+    /// older serves.
+    Trusted,
+    /// All collections of priority 0 are stored, verified.
+    Bootstrap,
+    /// This collection is stored, verified.
+    Collection(String),
+    /// All are, and it serves reads, which need no network any more.
+    Complete,
+}
+
 /// How a collection of a new version comes home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Road {
@@ -161,6 +194,21 @@ pub struct AuditStatus {
     pub bundles_total: u64,
     /// What was found: the first places of each collection, by reads as well.
     pub mismatches: Vec<Mismatch>,
+}
+
+/// How much an engine has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Requests that wait for a place.
+    pub queued: usize,
+    /// Requests under way.
+    pub fetching: usize,
+    /// Bytes that these may still give.
+    pub in_flight_bytes: u64,
+    /// Bytes that are verified and wait for a transaction.
+    pub waiting_bytes: u64,
+    /// Bytes in transactions under way.
+    pub writing_bytes: u64,
 }
 
 /// How far a sync is.

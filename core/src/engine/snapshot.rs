@@ -159,6 +159,30 @@ impl Shelf {
         }
     }
 
+    /// Adds the rows that are known to belong to it; `all` becomes false where there are more.
+    pub(super) fn known_rows(&self, needed: &mut Set<StoreKey>, all: &mut bool) {
+        let object = StoreKey::Object;
+        let (index, scope) = (self.index(), self.needed());
+        needed.extend(self.base.dictionary.map(|d| object(ObjectKind::Dictionary, d.object.name)));
+        for page in 0..index.page_count() {
+            let page_ref = index.page(page);
+            if !self.needs_page(page) {
+                continue;
+            }
+            needed.extend(page_ref.map(|p| object(ObjectKind::Layout, p.object.name)));
+            *all &= index.has_page(page);
+            let bundles = index.bundles(page).filter(|b| self.needs_bundle(b.ordinal, &scope));
+            needed.extend(bundles.map(|b| object(ObjectKind::Bundle, b.name)));
+        }
+        for layer in self.view.layers() {
+            needed.insert(object(ObjectKind::Layer, layer.object.name));
+            *all &= layer.directory.is_some();
+            let pages = layer.directory.iter().flat_map(|layer| self.pages_needed(layer));
+            let pages = pages.map(|page| page.object.name);
+            needed.extend(pages.map(|name| object(ObjectKind::LayerPage, name)));
+        }
+    }
+
     /// Bytes of the entries over the base; `None` while a layer's directory is not held.
     pub(super) fn overlay_len(&self) -> Option<u64> {
         self.view.layers().iter().try_fold(0u64, |sum, layer| {
@@ -284,29 +308,8 @@ impl Snapshot {
     /// The rows that are known to belong to it, and whether these are all.
     pub(super) fn known_rows(&self) -> (Set<StoreKey>, bool) {
         let (mut needed, mut all) = (Set::new(), true);
-        let object = StoreKey::Object;
         for shelf in &self.shelves {
-            let (index, scope) = (shelf.index(), shelf.needed());
-            needed.extend(
-                shelf.base.dictionary.map(|d| object(ObjectKind::Dictionary, d.object.name)),
-            );
-            for page in 0..index.page_count() {
-                let page_ref = index.page(page);
-                if !shelf.needs_page(page) {
-                    continue;
-                }
-                needed.extend(page_ref.map(|p| object(ObjectKind::Layout, p.object.name)));
-                all &= index.has_page(page);
-                let bundles = index.bundles(page).filter(|b| shelf.needs_bundle(b.ordinal, &scope));
-                needed.extend(bundles.map(|b| object(ObjectKind::Bundle, b.name)));
-            }
-            for layer in shelf.view.layers() {
-                needed.insert(object(ObjectKind::Layer, layer.object.name));
-                all &= layer.directory.is_some();
-                let pages = layer.directory.iter().flat_map(|layer| shelf.pages_needed(layer));
-                let pages = pages.map(|page| page.object.name);
-                needed.extend(pages.map(|name| object(ObjectKind::LayerPage, name)));
-            }
+            shelf.known_rows(&mut needed, &mut all);
         }
         (needed, all)
     }

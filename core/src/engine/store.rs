@@ -52,6 +52,8 @@ pub(super) struct StoreDesk {
     waiting_since: Option<Millis>,
     /// When rows that wait for more are written without it.
     pub(super) due: Option<Millis>,
+    /// Whether transactions are to be fewer and larger.
+    pub(super) large: bool,
 }
 
 /// A state record that waits to be written.
@@ -256,7 +258,8 @@ impl StoreDesk {
         }
         let until = self.waiting_since.get_or_insert(now).plus(HOLD_MS);
         let left = coming.saturating_add(self.waiting_bytes as u64);
-        let full = self.waiting_bytes >= FULL_BYTES && left > COMMIT_BYTES;
+        let full_bytes = FULL_BYTES << usize::from(self.large);
+        let full = self.waiting_bytes >= full_bytes && left > COMMIT_BYTES;
         let held = !full && now < until;
         self.due = held.then_some(until);
         held

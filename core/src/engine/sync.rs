@@ -33,13 +33,13 @@ const PROGRESS_MS: u64 = 100;
 #[derive(Clone, Debug)]
 pub(super) struct Sync {
     pub(super) phase: Phase,
-    started: Millis,
+    pub(super) started: Millis,
     bytes_before: u64,
     requests_before: u64,
     reused: u64,
     pub(super) changed: bool,
     /// Where in the target the next bundle is looked for: place in the order, bundle.
-    cursor: (usize, u64),
+    pub(super) cursor: (usize, u64),
     listing: bool,
     /// Whether what was found lacking was brought again.
     repaired: bool,
@@ -441,6 +441,7 @@ impl Engine {
             self.base_only = None;
             let changes = core::mem::take(&mut self.changes);
             self.commit_changes(before.as_ref(), changes);
+            self.tell_milestones(true);
             if let Some(before) = before {
                 self.retire(before);
             }
@@ -456,6 +457,7 @@ impl Engine {
             }
         }
         if self.sync.is_some() {
+            self.tell_milestones(false);
             self.progressed(now);
         }
     }
@@ -480,6 +482,7 @@ impl Engine {
     /// Ends the sync for everyone who asked for it.
     pub(super) fn end_sync(&mut self, result: Result<(), Failure>, now: Millis) {
         let Some(sync) = self.sync.take() else { return };
+        self.standing_over(now);
         // A read may wait for what the sync asked for first.
         let read: Set<WireName> = self
             .blobs
@@ -541,6 +544,7 @@ impl Engine {
         }
         self.last_progress = now;
         let progress = self.progress(now);
+        self.look_ahead(progress.eta_ms, now);
         self.event(Event::Progress(progress));
     }
 

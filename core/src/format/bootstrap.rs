@@ -9,11 +9,15 @@ use alloc::vec::Vec;
 
 use crate::codec::{Reader, Writer};
 use crate::error::Error;
+use crate::hash;
 use crate::limits::{
     MAX_BOOTSTRAP_LEN, MAX_BOOTSTRAP_OBJECTS, MAX_CHECKPOINT_LEN, MAX_HEAD_LEN, MAX_PROOF_HASHES,
     MAX_TRUST_CHAIN, MAX_TRUST_ROOT_LEN,
 };
-use crate::types::LogHash;
+use crate::types::{LogHash, ObjectRef};
+
+use super::head::Head;
+use super::manifest::Manifest;
 
 const MAGIC: &[u8; 4] = b"PKB1";
 
@@ -52,6 +56,26 @@ impl Bootstrap {
         }
         r.finish("bootstrap")?;
         Ok(Self { checkpoint, trust_chain, head, inclusion, objects })
+    }
+
+    /// The head of a channel: the same without the objects that only a cold client wants. The
+    /// manifest stays, and what leads to it from the version before.
+    #[must_use]
+    pub fn lean(mut self, channel: &str) -> Self {
+        let named = Head::parse(&self.head).ok();
+        let manifest = named.as_ref().and_then(|head| Some(head.channel(channel)?.manifest));
+        // Only what has the length is hashed.
+        let is = |bytes: &[u8], object: &ObjectRef| {
+            bytes.len() as u64 == object.len && hash::wire_name(bytes) == object.name
+        };
+        let mut wanted: Vec<ObjectRef> = manifest.into_iter().collect();
+        let bytes = self.objects.iter().find(|bytes| wanted.iter().any(|object| is(bytes, object)));
+        if let Some(manifest) = bytes.and_then(|bytes| Manifest::parse(bytes).ok()) {
+            let last = manifest.collections.iter().filter_map(|c| c.deltas.last());
+            wanted.extend(last.flat_map(|delta| &delta.segments).map(|segment| segment.object));
+        }
+        self.objects.retain(|bytes| wanted.iter().any(|object| is(bytes, object)));
+        self
     }
 
     /// The canonical bytes.

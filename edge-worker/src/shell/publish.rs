@@ -76,8 +76,8 @@ impl Edge {
                 let body = receive(request, length, digest).await?;
                 write_trust_root(store, resource, (dataset, *version), body).await
             }
-            Resource::Checkpoint { .. } => {
-                let detail = "the checkpoint moves with the bootstrap of its channel";
+            Resource::Checkpoint { .. } | Resource::Head { .. } => {
+                let detail = "checkpoint and head move with the bootstrap of their channel";
                 Err(Problem::new(ProblemCode::MethodNotAllowed, detail))
             }
         }
@@ -104,6 +104,8 @@ impl Edge {
         let resource = Resource::Bootstrap { dataset: dataset.clone(), channel: channel.clone() };
         self.forget(&resource).await;
         self.forget(&Resource::Checkpoint { dataset: dataset.clone() }).await;
+        let head = Resource::Head { dataset: dataset.clone(), channel: channel.clone() };
+        self.forget(&head).await;
         for tile in tiles {
             self.forget(&Resource::Tile { dataset: dataset.clone(), tile }).await;
         }

@@ -17,7 +17,7 @@ use crate::shell::rate;
 use crate::shell::store::{self, Found, Store, StoreError};
 use crate::shell::telemetry;
 use crate::shell::tiers::{Tiers, Unhelpful};
-use crate::shell::turns::{self, Turn};
+use crate::shell::turns::{self, Turn, Way};
 use crate::trace::Trace;
 use crate::upload;
 use crate::verify;
@@ -124,14 +124,47 @@ impl Edge {
         }
         let mut turn = None;
         if plan.use_cache && plan.fetch == Fetch::Whole {
-            turn = turns::wait(&self.url(resource)).await;
-            if turn.is_none()
-                && let Some(answer) = self.read_cache(resource, plan, headers).await
-            {
-                telemetry::count(Counter::Coalesced);
-                return Ok(answer);
+            match turns::wait(&self.url(resource)).await {
+                Way::Turn(own) => turn = Some(own),
+                Way::Alone => {}
+                Way::Look => {
+                    if let Some(answer) = self.read_cache(resource, plan, headers).await {
+                        telemetry::count(Counter::Coalesced);
+                        return Ok(answer);
+                    }
+                }
+                Way::Failed => {
+                    telemetry::count(Counter::Coalesced);
+                    let detail = "the store failed a moment ago; try again";
+                    return Err(Problem::new(ProblemCode::StoreUnavailable, detail));
+                }
             }
         }
+        let behind = self.read_store(resource, plan, head, headers, request);
+        match behind.await {
+            Ok(mut answer) => {
+                if let Some(keep) = &mut answer.keep {
+                    keep.turn = turn;
+                }
+                Ok(answer)
+            }
+            Err(problem) => {
+                let failed = problem.code == ProblemCode::StoreUnavailable;
+                turn.into_iter().filter(|_| failed).for_each(Turn::fail);
+                Err(problem)
+            }
+        }
+    }
+
+    /// Reads what no cache has.
+    async fn read_store(
+        &self,
+        resource: &Resource,
+        plan: ReadPlan,
+        head: bool,
+        headers: &RequestHeaders,
+        request: &Request,
+    ) -> Result<Answer, Problem> {
         rate::count_address(&self.env, Counted::Reads, request).await?;
         let store = self.store()?;
         let read_at_ms = Date::now().as_millis();
@@ -158,7 +191,7 @@ impl Edge {
         let keep = (plan.use_cache && respond::may_keep(&reply, freshness)).then(|| Keep {
             url: self.url(resource),
             read_at_ms: (freshness == Freshness::Pointer).then_some(read_at_ms),
-            turn,
+            turn: None,
         });
         Ok(Answer { reply, content, keep })
     }
@@ -210,13 +243,17 @@ async fn fetch(
     fetch: Fetch,
 ) -> Result<Option<Fetched>, Problem> {
     let key = resource.key();
+    // Checkpoint and head stand inside a stored bootstrap, as if they were objects of their own.
+    let cut_out = async |cut: &dyn Fn(&[u8]) -> Result<Vec<u8>, Problem>| {
+        let Some(stored) = store.read(&key).await? else { return Ok(None) };
+        let bytes = cut(&stored.bytes)?;
+        let meta = ObjectMeta { size: bytes.len() as u64, etag: stored.etag };
+        Ok(Some((meta, Some(Extent::Whole), ResponseBody::Body(bytes))))
+    };
     match resource {
-        // The checkpoint stands inside a stored bootstrap, as if it were an object of its own.
-        Resource::Checkpoint { .. } => {
-            let Some(stored) = store.read(&key).await? else { return Ok(None) };
-            let text = verify::checkpoint_text(&stored.bytes)?;
-            let meta = ObjectMeta { size: text.len() as u64, etag: stored.etag };
-            Ok(Some((meta, Some(Extent::Whole), ResponseBody::Body(text))))
+        Resource::Checkpoint { .. } => cut_out(&verify::checkpoint_text).await,
+        Resource::Head { channel, .. } => {
+            cut_out(&|bytes| verify::head_bytes(bytes, channel)).await
         }
         Resource::Object { .. }
         | Resource::Bootstrap { .. }

@@ -23,7 +23,7 @@ const MEASURED_BYTES: usize = 2 << 20;
 /// With so many frames, those that are measured are not trained on.
 const FRAMES_TO_SPLIT: usize = 8;
 /// What the dictionary and one frame may cost a cold lazy read; with the bootstrap before it, the
-/// whole stays below 64 KiB.
+/// whole stays below 64 KiB, unless the layout is long.
 const LAZY_READ_BYTES: u64 = 40 << 10;
 /// A larger dictionary must save at least one part in so many of the whole.
 const LEAST_GAIN: u64 = 100;

@@ -63,6 +63,8 @@ pub enum Verb {
     Publish(PublishArgs),
     /// Bring the newest version into a local store
     Sync(SyncArgs),
+    /// Lead the engine through a recorded life, and tell whether and what it decides
+    Replay(ReplayArgs),
     /// Write the newest version to one file that applications bundle for their first run
     Seed(SeedArgs),
     /// Read one key
@@ -312,9 +314,33 @@ pub struct SyncArgs {
     /// A file that `packice seed` wrote, asked first and trusted no more than a source
     #[arg(long, value_name = "FILE")]
     pub seed: Option<PathBuf>,
+    /// Say as soon as it is seen that it will take longer than so many seconds, and why
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub within: Option<u64>,
+    /// Record every call into the engine and write it here at the end, also of a sync that fails:
+    /// packice replay tells the story. What the sources sent is in it
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Where from, and where to
     #[command(flatten)]
     pub client: ClientArgs,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  packice sync --trace life.trace --source https://edge.example.org
+  packice replay life.trace              whether this engine decides the same
+  packice replay life.trace --explain    each call, what came of it, and how much waited
+It reads what open({ trace }) of the npm package recorded just as well. Exit code 4: the outputs are
+others than the recorded ones, as where the engine's version is another.")]
+pub struct ReplayArgs {
+    /// The trace
+    pub file: PathBuf,
+    /// Tell everything
+    #[arg(long)]
+    pub explain: bool,
 }
 
 /// Options of `seed`.
@@ -431,7 +457,8 @@ Examples:
 It verifies the release as a client does, and writes the pointer last: a copy that broke off goes
 on, and one that is there gets what is new. Serve the folder as it is, so that its v1/ stands
 under the source's URL. Cache what stands under bundle/, layout/, manifest/, dictionary/, delta/
-and trust-root/ for good, and bootstrap/, checkpoint and log/ for seconds; allow any origin to GET.
+and trust-root/ for good, what stands under bootstrap/, head/ and log/, and checkpoint, for seconds;
+allow any origin to GET.
 The file _headers says so to Cloudflare Pages and Netlify.")]
 pub struct ExportArgs {
     /// The folder

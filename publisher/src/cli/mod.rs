@@ -20,6 +20,7 @@ mod prune;
 mod publish;
 mod read;
 mod release;
+mod replay;
 mod rollback;
 mod root;
 mod seed;
@@ -64,6 +65,7 @@ fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Verb::Publish(args) => publish::run(cli, args, ui),
         Verb::Seed(args) => seed::run(cli, args, ui),
         Verb::Sync(args) => sync::run(cli, args, ui),
+        Verb::Replay(args) => replay::run(args, ui),
         Verb::Get(args) => read::get(cli, args, ui),
         Verb::Range(args) => read::range(cli, args, ui),
         Verb::Verify(args) => verify::run(cli, args, ui),

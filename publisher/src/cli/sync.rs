@@ -1,6 +1,7 @@
 //! `packice sync`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -9,9 +10,12 @@ use super::session::{Session, collections_json, damaged_json, freshness_json};
 use crate::client::audit_failure;
 use crate::client::seed::SeedFile;
 use crate::client::watch::Watch;
-use crate::failure::Result;
+use crate::failure::{Result, on_file};
 use crate::text::{show_count, show_freshness, show_size, show_span};
 use crate::ui::Ui;
+
+/// A trace of the command line is longer at no time.
+const MAX_TRACE_LEN: usize = 1 << 30;
 
 pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     let session = Session::new(cli, &args.client)?;
@@ -22,9 +26,18 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     if let Some(path) = &args.seed {
         host.add_seed(Arc::new(SeedFile::open(path)?));
     }
+    if let Some(seconds) = args.within {
+        host.hurry(Duration::from_secs(seconds));
+    }
+    if args.trace.is_some() {
+        host.record(MAX_TRACE_LEN)?;
+    }
     let mut watch = Watch::new(ui, "sync");
     let report = host.sync(&mut |event| watch.hear(event));
     watch.finish();
+    if let (Some(path), Some(trace)) = (&args.trace, host.trace()) {
+        std::fs::write(path, trace).map_err(on_file("write", path))?;
+    }
     if args.audit && report.is_ok() {
         let mut watch = Watch::new(ui, "audit");
         let audit = host.audit(&mut |event| watch.hear(event));
@@ -50,7 +63,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         show_count(records),
         show_size(report.bytes_fetched),
         show_count(report.requests),
-        show_span(std::time::Duration::from_millis(report.elapsed_ms)),
+        show_span(Duration::from_millis(report.elapsed_ms)),
         show_freshness(&status.freshness),
         session.store.display(),
     );
@@ -67,6 +80,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         "freshness": freshness,
         "collections": collections_json(&status),
         "faults": watch.faults,
+        "conditions": watch.conditions,
         "damaged": damaged,
         "store": session.store.display().to_string(),
     });

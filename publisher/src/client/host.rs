@@ -14,7 +14,8 @@ use packice_core::engine::io::{
     Answer, AuditStatus, FetchFailure, RangeQuery, ReadId, RequestId, SourceId, Status, StoreKey,
     SyncReport, Target, WaitReason,
 };
-use packice_core::engine::{Command, Engine, EngineConfig, Event, Input, Output, io};
+use packice_core::engine::{Command, EngineConfig, Event, Input, Output, io};
+use packice_core::trace::{Trace, Traced};
 use packice_core::types::{Millis, Name, Version};
 
 use super::fetch::Source;
@@ -31,7 +32,8 @@ pub type Listener<'a> = dyn FnMut(&Event) + 'a;
 
 /// An engine, its sources and its store.
 pub struct Host {
-    engine: Engine,
+    engine: Traced,
+    start: (EngineConfig, u64),
     sources: Vec<Arc<dyn Source>>,
     store: FileStore,
     clock: Clock,
@@ -47,6 +49,8 @@ pub struct Host {
     status: Option<Status>,
     damaged: Vec<StoreKey>,
     why: WaitReason,
+    /// How long a sync may take before it counts as late.
+    time: Option<Duration>,
 }
 
 /// A clock that does not go back, near the time since 1970.
@@ -81,13 +85,16 @@ impl Host {
         // Without randomness the retries are only less spread.
         let _ = getrandom::fill(&mut seed);
         let config = EngineConfig { dataset, channel, trust };
-        let engine = Engine::new(config, u64::from_le_bytes(seed))
+        let seed = u64::from_le_bytes(seed);
+        let start = (config, seed);
+        let engine = Traced::new(start.0.clone(), seed, None)
             .map_err(|error| Failure::from(error).within("the trust root"))?;
         let (to_host, from_fetches) = sync_channel(QUEUED_CHUNKS);
         let added = sources.iter().map(|source| Input::AddSource { name: source.name().into() });
         let inputs = added.collect();
         Ok(Self {
             engine,
+            start,
             sources,
             store,
             clock: Clock::new(),
@@ -102,7 +109,15 @@ impl Host {
             status: None,
             damaged: Vec::new(),
             why: WaitReason::Store,
+            time: None,
         })
+    }
+
+    /// Records up to so many bytes of what happens from the beginning on; nothing has yet.
+    pub fn record(&mut self, max_len: usize) -> Result<()> {
+        let (config, seed) = self.start.clone();
+        self.engine = Traced::new(config, seed, Some(Trace::new(max_len)))?;
+        Ok(())
     }
 
     /// Adds a seed: the source that is asked first for what it holds.
@@ -111,10 +126,20 @@ impl Host {
         self.sources.push(seed);
     }
 
+    /// How long a sync should take at most: the listener hears early where it will take longer.
+    pub fn hurry(&mut self, time: Duration) {
+        self.time = Some(time);
+    }
+
     /// Brings the newest version.
     pub fn sync(&mut self, listener: &mut Listener<'_>) -> Result<SyncReport> {
         self.sync_ended = None;
         self.inputs.push_back(Input::Command(Command::Sync));
+        if let Some(time) = self.time {
+            let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let deadline = self.clock.now().plus(ms);
+            self.inputs.push_back(Input::Command(Command::Until(Some(deadline))));
+        }
         self.run(listener, |host| host.sync_ended.is_some())?;
         let ended = self
             .sync_ended
@@ -169,6 +194,11 @@ impl Host {
         self.inputs.push_back(Input::Command(Command::Status));
         self.run(&mut |_| {}, |host| host.status.is_some())?;
         self.status.take().ok_or_else(|| Failure::internal("the engine told no status"))
+    }
+
+    /// What was recorded so far, where that was wanted.
+    pub fn trace(&self) -> Option<&[u8]> {
+        self.engine.trace().map(Trace::bytes)
     }
 
     /// The rows of the store that were found damaged so far.
@@ -254,6 +284,8 @@ impl Host {
             Event::Status(status) => self.status = Some(status),
             Event::Damaged { key } => self.damaged.push(key),
             Event::Phase { .. }
+            | Event::Milestone { .. }
+            | Event::Condition { .. }
             | Event::Progress(_)
             | Event::Bundle { .. }
             | Event::Fault { .. }

@@ -1,10 +1,13 @@
 //! Shows a sync on a progress bar, and keeps the faults of sources for the result.
 
+use std::time::Duration;
+
 use indicatif::ProgressBar;
 use packice_core::engine::Event;
-use packice_core::engine::io::Phase;
+use packice_core::engine::io::{Cause, Condition, Phase};
 use serde_json::{Value, json};
 
+use crate::text::show_span;
 use crate::ui::Ui;
 
 /// Hears a sync's events.
@@ -14,6 +17,8 @@ pub struct Watch {
     last_said: String,
     /// The faults that were heard, as JSON.
     pub faults: Vec<Value>,
+    /// What stood in the way, as JSON.
+    pub conditions: Vec<Value>,
 }
 
 impl Watch {
@@ -21,7 +26,7 @@ impl Watch {
     pub fn new(ui: Ui, label: &str) -> Self {
         let bar = ui.bytes_bar(label, 0);
         let loud = !ui.json && !ui.quiet;
-        Self { bar, loud, last_said: String::new(), faults: Vec::new() }
+        Self { bar, loud, last_said: String::new(), faults: Vec::new(), conditions: Vec::new() }
     }
 
     /// Takes an event in.
@@ -53,7 +58,18 @@ impl Watch {
                 "{collection}: the delta from version {from} does not lead to the signed root \
                  ({code}): fetching the base instead"
             )),
-            Event::Freshness(_)
+            Event::Condition { condition, holds: true, cause, eta_ms } => {
+                self.say(&in_the_way(*condition, *cause, *eta_ms));
+                let name = match condition {
+                    Condition::Late => "late",
+                    Condition::StoreSlow => "store-slow",
+                    Condition::Behind => "behind",
+                };
+                self.conditions.push(json!({ "name": name, "eta_ms": eta_ms }));
+            }
+            Event::Condition { holds: false, .. }
+            | Event::Milestone { .. }
+            | Event::Freshness(_)
             | Event::Live { .. }
             | Event::Bundle { .. }
             | Event::Road { .. }
@@ -74,6 +90,25 @@ impl Watch {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// What stands in a sync's way, and what would help.
+fn in_the_way(condition: Condition, cause: Cause, eta_ms: Option<u64>) -> String {
+    let what = match condition {
+        Condition::Late => match eta_ms {
+            Some(ms) => format!("late: {} are left", show_span(Duration::from_millis(ms))),
+            None => "late: the deadline has passed".to_owned(),
+        },
+        Condition::StoreSlow => "the store is slower than the network".to_owned(),
+        Condition::Behind => "releases come faster than they are brought".to_owned(),
+    };
+    let help = match cause {
+        Cause::Network => "a faster line or one more --source would help",
+        Cause::Store => "a faster disk for --store would help",
+        Cause::Sources => "no source answers now: one more --source would help",
+        Cause::Releases => "the sync hurries",
+    };
+    format!("{what}; {help}")
 }
 
 /// A phase's name.

@@ -70,7 +70,7 @@ impl Folder {
         let dir = root.join("v1").join(dataset.as_str());
         let mut parents: Vec<String> =
             ObjectKind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
-        parents.extend(["bootstrap", "trust-root", "log/tile"].map(str::to_owned));
+        parents.extend(["bootstrap", "head", "trust-root", "log/tile"].map(str::to_owned));
         for parent in parents {
             let path = dir.join(parent);
             std::fs::create_dir_all(&path)
@@ -179,7 +179,7 @@ fn headers() -> String {
     }
     text.push_str(&rule("trust-root/*", immutable));
     // A partial tile gives way to a fuller one.
-    for path in ["bootstrap/*", "checkpoint", "log/*"] {
+    for path in ["bootstrap/*", "head/*", "checkpoint", "log/*"] {
         text.push_str(&rule(path, "public, max-age=5, stale-while-revalidate=30"));
     }
     text

@@ -100,8 +100,10 @@ pub fn export(options: &Options, ui: Ui) -> Result<Outcome> {
     // From here on the folder serves the release.
     let bootstrap = Bootstrap::parse(&pointer)?;
     outcome.moved = folder.write(&format!("bootstrap/{}", options.channel), &pointer)?;
+    let lean = bootstrap.lean(options.channel.as_str());
+    folder.write(&format!("head/{}", options.channel), &lean.encode())?;
     if options.channel.as_str() == "stable" || !folder.exists("checkpoint") {
-        folder.write("checkpoint", &bootstrap.checkpoint)?;
+        folder.write("checkpoint", &lean.checkpoint)?;
     }
     if let Some(keep) = options.keep {
         outcome.removed = prune(&folder, &mut record, &options.channel, keep, &list)?;

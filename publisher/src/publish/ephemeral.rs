@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use packice_core::format::bootstrap::Bootstrap;
 use packice_core::format::head::{Channel, Head, Policy};
 use packice_core::format::trust_root::{Role, Staleness, TrustRoot, WitnessPolicy};
 use packice_core::trust::log::Frontier;
@@ -82,12 +83,18 @@ impl EphemeralLog {
 impl Ephemeral {
     /// A source that serves this release, and its objects from another one by their names.
     pub(super) fn before<S>(self, channel: &Name, under: S) -> Overlay<S> {
+        // Its own bootstrap parses; without a head the bootstrap is asked for.
+        let head = Bootstrap::parse(&self.bootstrap).map(|own| own.lean(channel.as_str()).encode());
+        let mut bodies = BTreeMap::from([
+            (format!("bootstrap/{channel}"), self.bootstrap),
+            ("checkpoint".to_owned(), self.checkpoint),
+        ]);
+        bodies.extend(head.ok().map(|head| (format!("head/{channel}"), head)));
         Overlay {
-            bodies: BTreeMap::from([
-                (format!("bootstrap/{channel}"), self.bootstrap),
-                ("checkpoint".to_owned(), self.checkpoint),
-            ]),
-            hidden: ["bootstrap/", "checkpoint", "log/", "trust-root/"].map(str::to_owned).into(),
+            bodies,
+            hidden: ["bootstrap/", "checkpoint", "head/", "log/", "trust-root/"]
+                .map(str::to_owned)
+                .into(),
             under,
         }
     }

@@ -31,7 +31,7 @@ pub const FRAMES: [u32; 7] =
 /// The leaf targets that are tried.
 pub const LEAVES: [u32; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
 /// What a cold read of a lazy collection should stay below; with the bootstrap before it, the
-/// whole is then within 64 KiB.
+/// whole is then within 64 KiB, unless the layout is long.
 const COLD_READ_BYTES: u64 = 40 << 10;
 /// A smaller frame may cost so many hundredths of the least full sync.
 const FRAME_SLACK: u64 = 2;

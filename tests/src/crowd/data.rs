@@ -20,7 +20,7 @@ pub(super) const STRAYS: u32 = 8;
 /// How a thing is answered by the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Checkpoint or bootstrap: kept for seconds, read from the origin.
+    /// Checkpoint, head or bootstrap: kept for seconds, read from the origin.
     Pointer,
     /// A tile of the log: kept for good, read from the origin.
     Tile,
@@ -61,6 +61,7 @@ impl Data {
         };
         let mut history = History::of(&NAMES.iter().enumerate().map(spec).collect::<Vec<_>>());
         history.plain = true;
+        history.publication.heads = true;
         let held = synced(&history).close();
         let mut specs = history.newest().to_vec();
         for spec in &mut specs {
@@ -73,7 +74,7 @@ impl Data {
         let roots = roots.collect();
         let newest = manifest.version;
         let kind = |path: &str| match path.split_once('/') {
-            None | Some(("bootstrap", _)) => Kind::Pointer,
+            None | Some(("bootstrap" | "head", _)) => Kind::Pointer,
             Some(("log", _)) => Kind::Tile,
             Some(_) => Kind::Object,
         };

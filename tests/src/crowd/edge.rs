@@ -16,11 +16,13 @@ pub(super) const ISOLATES: u8 = 4;
 pub(super) const HOP: u64 = 5 * MS;
 /// How long a tier that is down takes to say so.
 pub(super) const DOWN: u64 = 200 * MS;
-/// `resource::POINTER_MAX_AGE_S`, `turns::TURN_MS`, half of `turns::LOOK_MS`, `known::REFUSED_MS`.
+/// `resource::POINTER_MAX_AGE_S`, `turns::TURN_MS`, half of `turns::LOOK_MS`, `known::REFUSED_MS`,
+/// `turns::FAILED_MS`.
 const POINTER_AGE: u64 = 5 * SECOND;
 const TURN: u64 = 2 * SECOND;
 const LOOK: u64 = 4 * MS;
 const REFUSED: u64 = SECOND;
+const FAILED: u64 = SECOND;
 /// The limit of `LIMIT_READS`: reads that no cache answered, by address.
 const READS_MAX: u32 = 3_000;
 const READS_WINDOW: u64 = 60 * SECOND;
@@ -93,6 +95,8 @@ struct Centre {
     kept: BTreeMap<Key, u64>,
     turns: BTreeMap<(u8, Key), Turn>,
     refused: BTreeMap<(u8, Key), u64>,
+    /// Until when a failure behind the cache answers all who ask.
+    failed: BTreeMap<(u8, Key), u64>,
     /// Reads that no cache answered, by address: since when, and how many.
     counted: BTreeMap<u32, (u64, u32)>,
 }
@@ -123,6 +127,7 @@ impl<'a> Edge<'a> {
             kept: BTreeMap::new(),
             turns: BTreeMap::new(),
             refused: BTreeMap::new(),
+            failed: BTreeMap::new(),
             counted: BTreeMap::new(),
         };
         let cold = outage == Outage::Cold;
@@ -219,6 +224,11 @@ impl<'a> Edge<'a> {
             let how = if trip.waited { Count::Coalesced } else { Count::CentreHits };
             self.counts.add(how);
             return self.reply(id, Outcome::Whole, agenda);
+        }
+        let failed = centre.failed.get(&(trip.isolate, trip.key));
+        if trip.whole && failed.is_some_and(|until| *until > agenda.now) {
+            self.counts.add(Count::Coalesced);
+            return self.reply(id, Outcome::Busy, agenda);
         }
         if trip.whole && !trip.waited {
             let own = &mut self.trips[id as usize];
@@ -339,6 +349,9 @@ impl<'a> Edge<'a> {
                 if *until <= agenda.now {
                     *until = agenda.now + REFUSED;
                 }
+            }
+            (Outcome::Busy, _) if trip.turn.is_some() => {
+                centre.failed.insert((trip.isolate, trip.key), agenda.now + FAILED);
             }
             (Outcome::Whole | Outcome::Limited | Outcome::Busy | Outcome::Dark, _) => {}
         }

@@ -48,6 +48,10 @@ pub enum Op {
     Partition(usize, u64),
     /// The shell gives idle time.
     Idle,
+    /// Syncs yield from now on, or no more.
+    Yield(bool),
+    /// A sync that runs should be over in so many milliseconds.
+    Within(u64),
 }
 
 /// What a source does to an answer, but for the honest one.
@@ -195,7 +199,7 @@ impl Scenario {
     }
 
     fn op(draw: &mut Draw) -> Op {
-        match draw.below(16) {
+        match draw.below(18) {
             0..3 => Op::Sync,
             3..7 => Op::Get(usize::try_from(draw.below(3)).expect("small"), draw.below(130)),
             7..10 => Op::Publish,
@@ -203,6 +207,8 @@ impl Scenario {
             11 | 12 => Op::CrashAtWrite { nth: 1 + draw.below(6), before: draw.below(2) == 0 },
             13 => Op::Jump(1 << draw.below(32)),
             14 => Op::Partition(usize::try_from(draw.below(3)).expect("small"), draw.below(30_000)),
+            15 => Op::Yield(draw.below(3) > 0),
+            16 => Op::Within(draw.below(20_000)),
             _ => Op::Idle,
         }
     }

@@ -39,6 +39,7 @@ impl Set {
         };
         let mut history = History::of(&names.iter().enumerate().map(spec).collect::<Vec<_>>());
         history.plain = true;
+        history.publication.heads = true;
         let mut releases = vec![history.publication.clone()];
         for round in 1..=3 {
             let specs = edited(history.newest(), round);

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use packice_core::engine::io::{Input, StoreKey};
+use packice_core::engine::io::{Command, Input, StoreKey};
 
 use super::Host;
 
@@ -42,17 +42,22 @@ impl Host {
     /// does not help.
     pub(super) fn restart(self: &Rc<Self>) -> bool {
         let count = self.restarts.get() + 1;
-        let Ok(engine) = self.options.engine(self.leads.get()) else { return false };
         if count > MAX_RESTARTS || self.closed.get() {
             return false;
         }
+        let engine = {
+            let before = &mut *self.engine.borrow_mut();
+            self.options.engine(self.leads.get(), Some(before))
+        };
+        let Ok(engine) = engine else { return false };
+        self.engine.replace(engine);
         self.restarts.set(count);
         self.abandon();
-        self.engine.replace(engine);
         self.set_up();
         for command in self.calls.open_commands() {
             self.feed(Input::Command(command));
         }
+        self.feed(Input::Command(Command::Until(self.until.get())));
         true
     }
 

@@ -17,7 +17,7 @@ pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 /// What wasm-opt does for browsers. A function with one caller is not put into it where it is
 /// large: one body of 58 KB keeps a browser's optimising compiler busy for 100 ms, at the first
 /// sync.
-const OPT_PASSES: &[&str] = &["-O3", "--one-caller-inline-max-function-size=50"];
+const OPT_PASSES: &[&str] = &["-O3", "--one-caller-inline-max-function-size=20"];
 
 /// And for the edge, where a byte counts for more: every instance that starts compiles the module.
 /// Bodies that are put into each other compress worse.

@@ -31,6 +31,7 @@ const LAYERS: &[&[&str]] = &[
     &["tree", "trust", "frame", "delta", "keep"],
     &["plan", "httpsig"],
     &["engine"],
+    &["trace"],
 ];
 
 /// No edges between siblings: everyone uses core, only tests and xtask see all.
