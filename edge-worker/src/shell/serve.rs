@@ -63,6 +63,9 @@ pub(crate) struct Edge {
 /// Size and tag of what was read, which of its bytes are at hand, and those bytes.
 type Fetched = (ObjectMeta, Option<Extent>, ResponseBody);
 
+/// How an object is cut out of the one that holds it.
+type Cut<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, Problem>;
+
 impl Edge {
     /// Answers a request.
     pub(crate) async fn answer(
@@ -244,7 +247,7 @@ async fn fetch(
 ) -> Result<Option<Fetched>, Problem> {
     let key = resource.key();
     // Checkpoint and head stand inside a stored bootstrap, as if they were objects of their own.
-    let cut_out = async |cut: &dyn Fn(&[u8]) -> Result<Vec<u8>, Problem>| {
+    let cut_out = async |cut: Cut<'_>| {
         let Some(stored) = store.read(&key).await? else { return Ok(None) };
         let bytes = cut(&stored.bytes)?;
         let meta = ObjectMeta { size: bytes.len() as u64, etag: stored.etag };
