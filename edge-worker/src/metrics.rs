@@ -9,6 +9,7 @@
 use std::fmt::Write;
 
 use packice_core::map::Map;
+use packice_core::types::ObjectKind;
 
 /// An isolate tells after so many requests.
 pub const BATCH_REQUESTS: u32 = 256;
@@ -51,10 +52,49 @@ pub enum Counter {
     Uploads,
     /// Pointers moved.
     PointerMoves,
+    /// Manifests answered, out of any tier.
+    Manifests,
+    /// Layouts.
+    Layouts,
+    /// Dictionaries.
+    Dictionaries,
+    /// Bundles.
+    Bundles,
+    /// Deltas.
+    Deltas,
+    /// Layers and their pages.
+    Layers,
+    /// Objects that the scrub hashed and found to be what their names say.
+    ScrubbedSound,
+    /// Those that it replaced from another edge.
+    ScrubbedRepaired,
+    /// Those that nobody had, and that it took out of the way.
+    ScrubbedQuarantined,
+    /// Listeners of live push that were let in.
+    Listeners,
+    /// Bytes of objects answered, out of any tier.
+    ReadBytes,
+}
+
+impl Counter {
+    /// What counts reads of a kind of object.
+    pub fn of_kind(kind: ObjectKind) -> Self {
+        match kind {
+            ObjectKind::Manifest => Self::Manifests,
+            ObjectKind::Layout => Self::Layouts,
+            ObjectKind::Dictionary => Self::Dictionaries,
+            ObjectKind::Bundle => Self::Bundles,
+            ObjectKind::Delta => Self::Deltas,
+            ObjectKind::Layer | ObjectKind::LayerPage => Self::Layers,
+        }
+    }
 }
 
 /// Name in the text, labels, what it says.
 type Row = (Counter, &'static str, &'static str, &'static str);
+
+const READS: &str = "packice_reads_total";
+const SCRUBBED: &str = "packice_scrubbed_total";
 
 /// One row for each counter, in the order of the enum; a name's rows stand together.
 const ROWS: &[Row] = &[
@@ -77,6 +117,17 @@ const ROWS: &[Row] = &[
     (Counter::Failures, "packice_failures_total", "", "Failures of stores, caches and objects"),
     (Counter::Uploads, "packice_uploads_total", "", "Uploads taken"),
     (Counter::PointerMoves, "packice_pointer_moves_total", "", "Pointers moved"),
+    (Counter::Manifests, READS, "kind=\"manifest\"", "Objects answered, by kind"),
+    (Counter::Layouts, READS, "kind=\"layout\"", ""),
+    (Counter::Dictionaries, READS, "kind=\"dictionary\"", ""),
+    (Counter::Bundles, READS, "kind=\"bundle\"", ""),
+    (Counter::Deltas, READS, "kind=\"delta\"", ""),
+    (Counter::Layers, READS, "kind=\"layer\"", ""),
+    (Counter::ScrubbedSound, SCRUBBED, "result=\"sound\"", "Objects hashed again, by result"),
+    (Counter::ScrubbedRepaired, SCRUBBED, "result=\"repaired\"", ""),
+    (Counter::ScrubbedQuarantined, SCRUBBED, "result=\"quarantined\"", ""),
+    (Counter::Listeners, "packice_listeners_total", "", "Listeners of live push let in"),
+    (Counter::ReadBytes, "packice_read_bytes_total", "", "Bytes of objects answered"),
 ];
 
 /// How many counters there are.

@@ -54,11 +54,13 @@ enum Target {
     Resource(Resource),
 }
 
-/// Whether a URL is that of an object, which says the same for ever.
-pub fn is_immutable(url: &str) -> bool {
-    let Some((_, rest)) = url.split_once("://") else { return false };
-    let path = rest.find('/').and_then(|at| rest.get(at..));
-    matches!(path.and_then(target), Some(Target::Resource(Resource::Object { .. })))
+/// The kind of the object that a URL is of: those say the same for ever.
+pub fn immutable(url: &str) -> Option<ObjectKind> {
+    let (_, rest) = url.split_once("://")?;
+    match target(rest.get(rest.find('/')?..)?)? {
+        Target::Resource(Resource::Object { kind, .. }) => Some(kind),
+        Target::Resource(_) | Target::Service(..) => None,
+    }
 }
 
 /// What a request asks for.
@@ -166,7 +168,7 @@ mod tests {
     fn objects_alone_are_immutable() {
         let name = "0a".repeat(32);
         let url = format!("https://edge.example/v1/alpha/bundle/{name}");
-        assert!(is_immutable(&url));
+        assert_eq!(immutable(&url), Some(ObjectKind::Bundle));
         for odd in [
             url.replace("/bundle/", "/bootstrap/"),
             url.replace("https://", ""),
@@ -179,7 +181,7 @@ mod tests {
             "https://edge.example/healthz".to_owned(),
             "https://edge.example".to_owned(),
         ] {
-            assert!(!is_immutable(&odd), "{odd}");
+            assert_eq!(immutable(&odd), None, "{odd}");
         }
     }
 

@@ -9,6 +9,7 @@
 use packice_core::hash;
 use packice_core::types::{Name, ObjectKind, WireName};
 
+use crate::metrics::{Batch, Counter};
 use crate::resource::Resource;
 
 /// Objects that a round looks at, beside those that were reported.
@@ -53,6 +54,18 @@ pub struct Tally {
     pub repaired: u64,
     /// Those that nobody could repair.
     pub quarantined: u64,
+}
+
+impl Tally {
+    /// What the region is told of it.
+    pub fn batch(&self) -> Batch {
+        let damaged = self.repaired.saturating_add(self.quarantined);
+        let mut batch = Batch::default();
+        batch.add(Counter::ScrubbedSound, self.looked_at.saturating_sub(damaged));
+        batch.add(Counter::ScrubbedRepaired, self.repaired);
+        batch.add(Counter::ScrubbedQuarantined, self.quarantined);
+        batch
+    }
 }
 
 #[cfg(test)]

@@ -10,19 +10,61 @@ pub fn health(head: bool) -> Reply {
     json_reply(200, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }), head)
 }
 
-/// `/readyz`: whether the store answered, and how the edge is set up to take uploads. A store
-/// that does not answer makes the edge not ready; missing keys do not, since it can serve.
-pub fn ready(store: Result<u64, String>, keys: &PublishKeys, head: bool) -> Reply {
+/// What a region says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegionState {
+    /// Its name.
+    pub name: String,
+    /// Whether its store answers.
+    pub store: bool,
+    /// How many of its shards do not.
+    pub silent: u32,
+    /// How many objects it holds: none after its store was wiped.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl RegionState {
+    fn is_well(&self) -> bool {
+        self.store && self.silent == 0
+    }
+}
+
+/// `/readyz`: whether the store answered and the region does, and how the edge is set up to take
+/// uploads. A store that does not answer makes the edge not ready, and so does a region, which
+/// would leave its readers to the origin; missing keys do not, since it can serve, nor does a
+/// region that holds nothing yet: it fills itself by being asked.
+pub fn ready(
+    store: Result<u64, String>,
+    region: Option<&RegionState>,
+    keys: &PublishKeys,
+    head: bool,
+) -> Reply {
     let publishing = match (keys.is_empty(), keys.malformed()) {
         (_, 1..) => "PUBLISH_KEYS has entries that are not {dataset or *}={hex}",
         (true, 0) => "closed: PUBLISH_KEYS is not set",
         (false, 0) => "open",
     };
-    let (status, word, store) = match store {
-        Ok(took_ms) => (200, "ready", json!({ "ok": true, "took_ms": took_ms })),
-        Err(error) => (503, "not ready", json!({ "ok": false, "error": error })),
+    let well = store.is_ok() && region.is_none_or(RegionState::is_well);
+    let (status, word) = if well { (200, "ready") } else { (503, "not ready") };
+    let store = match store {
+        Ok(took_ms) => json!({ "ok": true, "took_ms": took_ms }),
+        Err(error) => json!({ "ok": false, "error": error }),
     };
-    json_reply(status, &json!({ "status": word, "store": store, "publishing": publishing }), head)
+    let mut said = json!({ "status": word, "store": store });
+    if let Some(region) = region {
+        said["region"] = json!({
+            "name": region.name,
+            "ok": region.is_well(),
+            "store": region.store,
+            "silent_shards": region.silent,
+            "objects": region.objects,
+            "bytes": region.bytes,
+        });
+    }
+    said["publishing"] = json!(publishing);
+    json_reply(status, &said, head)
 }
 
 /// A document that is not kept.
@@ -56,26 +98,45 @@ mod tests {
     #[test]
     fn a_store_that_answers_is_ready() {
         let keys = PublishKeys::parse(&format!("*={}", "ab".repeat(32)));
-        let reply = ready(Ok(3), &keys, false);
+        let reply = ready(Ok(3), None, &keys, false);
         assert_eq!(reply.status, 200);
         assert_eq!(
             text(&reply),
             r#"{"status":"ready","store":{"ok":true,"took_ms":3},"publishing":"open"}"#
         );
-        assert_eq!(ready(Ok(3), &keys, true).body, Body::Empty);
+        assert_eq!(ready(Ok(3), None, &keys, true).body, Body::Empty);
     }
 
     #[test]
     fn a_store_that_fails_is_not_ready_and_says_why() {
-        let reply = ready(Err("no bucket".into()), &PublishKeys::default(), false);
+        let reply = ready(Err("no bucket".into()), None, &PublishKeys::default(), false);
         assert_eq!(reply.status, 503);
         assert!(text(&reply).contains("no bucket"));
         assert!(text(&reply).contains("closed"));
     }
 
     #[test]
+    fn a_region_that_fails_is_not_ready_and_an_empty_one_is() {
+        let keys = PublishKeys::default();
+        let empty = RegionState { name: "weur".into(), store: true, ..RegionState::default() };
+        let reply = ready(Ok(0), Some(&empty), &keys, false);
+        assert_eq!(reply.status, 200);
+        let part = r#""region":{"name":"weur","ok":true,"store":true,"silent_shards":0,"#;
+        assert!(text(&reply).contains(part), "{}", text(&reply));
+        for sick in [
+            RegionState { store: false, ..empty.clone() },
+            RegionState { silent: 1, objects: 9, ..empty.clone() },
+        ] {
+            let reply = ready(Ok(0), Some(&sick), &keys, false);
+            assert_eq!(reply.status, 503);
+            assert!(text(&reply).contains(r#""store":{"ok":true"#));
+            assert!(text(&reply).contains(r#""ok":false"#));
+        }
+    }
+
+    #[test]
     fn a_key_list_that_cannot_be_read_is_said() {
-        let reply = ready(Ok(0), &PublishKeys::parse("*=abc"), false);
+        let reply = ready(Ok(0), None, &PublishKeys::parse("*=abc"), false);
         assert_eq!(reply.status, 200);
         assert!(text(&reply).contains("entries that are not"));
     }

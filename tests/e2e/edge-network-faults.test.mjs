@@ -81,6 +81,27 @@ test('the origin is gone: regions serve what they hold, and it all comes back', 
   await holds(near, refused);
 });
 
+test('a region is gone: it says so, and its readers are served by the origin', async () => {
+  const [near, far] = clients;
+  const ready = async () => {
+    const { status, body } = await far.call('GET', '/readyz');
+    assert.ok([200, 503].includes(status));
+    return JSON.parse(body);
+  };
+  const well = await ready();
+  assert.deepEqual([well.status, well.region.name, well.region.ok], ['ready', 'enam', true]);
+  assert.ok(well.region.objects > 0 && well.region.bytes > 0, 'it is warm');
+  await faults('regions=away');
+  const sick = await ready();
+  assert.deepEqual([sick.status, sick.store.ok], ['not ready', true]);
+  assert.deepEqual([sick.region.ok, sick.region.store], [false, false]);
+  const one = object();
+  await taken(near, one.path, one.body);
+  for (const client of clients) await holds(client, one);
+  await faults('regions=back');
+  assert.equal((await ready()).region.ok, true);
+});
+
 test('an origin that is gone is asked once by all who want the same', async () => {
   const [near] = clients;
   const [edge] = network.edges;

@@ -133,3 +133,27 @@ test('metrics are Prometheus text', async () => {
   assert.match(text, /^packice_region_bytes\{region="weur",shard="0",.*\} [1-9]\d*$/m);
   assert.match(text, /^packice_silent_shards\{.*\} 0$/m);
 });
+
+test('metrics tell the kinds of objects, and what the scrub found', async () => {
+  const [{ path }] = first;
+  const edge = edges[1];
+  const sent = () => network.counted('packice_read_bytes_total');
+  const sentBefore = await sent();
+  const kinds = await growth('packice_reads_total', 'kind="bundle"', async () => {
+    // An isolate tells after 256 requests, so of these 400 it keeps fewer to itself.
+    for (let round = 0; round < 20; round += 1) {
+      const all = Array.from({ length: 20 }, () => get(edge, path).then(bytes));
+      await Promise.all(all);
+    }
+  });
+  assert.ok(kinds > 400 - 256, `${kinds}`);
+  // Of what it had not told before, one was a part of 100 bytes.
+  const parts = kinds * SIZE - ((await sent()) - sentBefore);
+  assert.ok(parts === 0 || parts === SIZE - 100, `${parts}`);
+  assert.equal(await network.counted('packice_reads_total', 'kind="manifest"'), 0);
+  const sound = await growth('packice_scrubbed_total', 'result="sound"', async () => {
+    const worker = await edge.miniflare.getWorker(`edge-${edge.name}`);
+    await worker.scheduled({ cron: '*/5 * * * *' });
+  });
+  assert.ok(sound >= first.length, `${sound}`);
+});

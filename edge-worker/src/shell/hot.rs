@@ -5,6 +5,7 @@
 //! asks here which URLs that is for, and says when it answered; nothing of this waits. Whatever is
 //! not the plainest of reads goes the long way (`serve`).
 
+use packice_core::types::ObjectKind;
 use worker::wasm_bindgen::{self, prelude::wasm_bindgen};
 use worker::worker_sys::{self, web_sys};
 use worker::{Context, Env};
@@ -13,18 +14,23 @@ use crate::metrics::Counter;
 use crate::route;
 use crate::shell::telemetry;
 
-/// Whether a GET of a URL may be answered by the cache as it is.
-#[wasm_bindgen(js_name = isHot)]
+/// For a GET of a URL that the cache may answer as it is: the number of its kind of object.
+#[wasm_bindgen(js_name = hotKind)]
 #[expect(unreachable_pub, reason = "what JavaScript calls must be public")]
-pub fn is_hot(url: &str) -> bool {
-    route::is_immutable(url)
+pub fn hot_kind(url: &str) -> Option<u32> {
+    let kind = route::immutable(url)?;
+    let number = ObjectKind::ALL.iter().position(|own| *own == kind)?;
+    u32::try_from(number).ok()
 }
 
-/// The cache answered; whether it is time to tell the region.
+/// The cache answered with an object of a kind and length; whether it is time to tell the region.
 #[wasm_bindgen(js_name = wasHot)]
 #[expect(unreachable_pub, reason = "what JavaScript calls must be public")]
-pub fn was_hot() -> bool {
+pub fn was_hot(kind: u32, length: u32) -> bool {
     telemetry::count(Counter::ColoHits);
+    if let Some(kind) = ObjectKind::ALL.get(kind as usize) {
+        telemetry::answered(*kind, length.into());
+    }
     telemetry::request_ended()
 }
 

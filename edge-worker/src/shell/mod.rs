@@ -28,6 +28,7 @@ use worker::{Context, Env, Headers, Request, Response, ResponseBody, console_err
 
 use crate::headers::RequestHeaders;
 use crate::log;
+use crate::metrics::Counter;
 use crate::place::Place;
 use crate::problem::{Problem, ProblemCode};
 use crate::reply::{Body, Reply};
@@ -65,7 +66,14 @@ async fn answer(mut request: Request, env: Env, context: Context) -> worker::Res
     // `Request::method` takes what it does not know for GET.
     let asked = route(&request.inner().method(), &request.path());
     if let Route::Service { service: Service::Live { dataset, channel }, .. } = &asked {
-        return live::listen(&edge.env, (dataset, channel), &request).await;
+        let listens = live::listen(&edge.env, (dataset, channel), &request).await?;
+        if listens.status_code() == 101 {
+            telemetry::count(Counter::Listeners);
+        }
+        if telemetry::request_ended() {
+            telemetry::tell(&edge.env, &context, &request);
+        }
+        return Ok(listens);
     }
     let headers = RequestHeaders::collect(|name| request.headers().get(name).ok().flatten());
     let Answer { reply, content, keep } = edge.answer(asked, &headers, &mut request).await;

@@ -7,7 +7,7 @@ use crate::headers::RequestHeaders;
 use crate::metrics::Counter;
 use crate::problem::{Problem, ProblemCode};
 use crate::rate::Counted;
-use crate::reply::{Extent, Reply};
+use crate::reply::{Body, Extent, Reply};
 use crate::resource::{Freshness, Resource};
 use crate::respond::{self, Fetch, ObjectMeta, ReadPlan};
 use crate::route::Route;
@@ -63,6 +63,9 @@ pub(crate) struct Edge {
 /// Size and tag of what was read, which of its bytes are at hand, and those bytes.
 type Fetched = (ObjectMeta, Option<Extent>, ResponseBody);
 
+/// How an object is cut out of the one that holds it.
+type Cut<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, Problem>;
+
 impl Edge {
     /// Answers a request.
     pub(crate) async fn answer(
@@ -80,7 +83,17 @@ impl Edge {
             Route::Service { service, head } => self.serve(service, head, headers, request).await,
             Route::Options { allow } => Ok(Reply::preflight(allow).into()),
             Route::Reject { problem } => Err(problem),
-            Route::Read { resource, head } => self.read(&resource, head, headers, request).await,
+            Route::Read { resource, head } => {
+                let answer = self.read(&resource, head, headers, request).await;
+                if let (Resource::Object { kind, .. }, Ok(answer)) = (&resource, &answer)
+                    && matches!(answer.reply.body, Body::Object(_))
+                {
+                    let length = answer.reply.header("content-length");
+                    let length = length.and_then(|length| length.parse().ok());
+                    telemetry::answered(*kind, length.unwrap_or(0));
+                }
+                answer
+            }
             Route::Write { resource } => {
                 self.write(&resource, headers, request).await.map(Answer::from)
             }
@@ -234,7 +247,7 @@ async fn fetch(
 ) -> Result<Option<Fetched>, Problem> {
     let key = resource.key();
     // Checkpoint and head stand inside a stored bootstrap, as if they were objects of their own.
-    let cut_out = async |cut: &dyn Fn(&[u8]) -> Result<Vec<u8>, Problem>| {
+    let cut_out = async |cut: Cut<'_>| {
         let Some(stored) = store.read(&key).await? else { return Ok(None) };
         let bytes = cut(&stored.bytes)?;
         let meta = ObjectMeta { size: bytes.len() as u64, etag: stored.etag };

@@ -86,6 +86,10 @@ impl Edge {
         };
         let took_ms = Date::now().as_millis().saturating_sub(began_ms);
         let pinged = pinged.map(|()| took_ms).map_err(|problem| problem.detail);
-        status::ready(pinged, &self.publish_keys(), head)
+        let region = match &self.tiers {
+            Some(tiers) => Some(tiers.state().await),
+            None => None,
+        };
+        status::ready(pinged, region.as_ref(), &self.publish_keys(), head)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use packice_core::types::ObjectKind;
 use worker::{Context, Date, Env, Request, console_error};
 
 use crate::log;
@@ -16,6 +17,14 @@ thread_local! {
 /// Counts.
 pub(crate) fn count(counter: Counter) {
     BATCH.with_borrow_mut(|batch| batch.add(counter, 1));
+}
+
+/// An object was answered, so many bytes of it.
+pub(crate) fn answered(kind: ObjectKind, bytes: u64) {
+    BATCH.with_borrow_mut(|batch| {
+        batch.add(Counter::of_kind(kind), 1);
+        batch.add(Counter::ReadBytes, bytes);
+    });
 }
 
 /// An object of the region's store was read.

@@ -18,6 +18,7 @@ use crate::respond::Fetch;
 use crate::shell::durable::region::Filled;
 use crate::shell::store::{Found, Store};
 use crate::shell::telemetry;
+use crate::status::RegionState;
 use crate::tiers::{Region, Settings};
 use crate::trace::Trace;
 
@@ -132,10 +133,33 @@ impl Tiers {
         Ok(())
     }
 
+    /// How the region is that answers here.
+    pub(crate) async fn state(&self) -> RegionState {
+        let store = match Store::open_region(&self.env, &self.home.binding) {
+            Ok(store) => store.ping().await.is_ok(),
+            Err(_) => false,
+        };
+        let (reports, silent) = self.reports_of([&self.home]).await;
+        RegionState {
+            name: self.home.name.clone(),
+            store,
+            silent,
+            objects: reports.iter().map(|report| report.objects).sum(),
+            bytes: reports.iter().map(|report| report.used).sum(),
+        }
+    }
+
     /// What each shard of each region says of itself, and how many do not answer.
     pub(crate) async fn reports(&self) -> (Vec<ShardReport>, u32) {
+        self.reports_of(self.settings.regions.all()).await
+    }
+
+    async fn reports_of(
+        &self,
+        regions: impl IntoIterator<Item = &Region>,
+    ) -> (Vec<ShardReport>, u32) {
         let (mut reports, mut silent) = (Vec::new(), 0);
-        for region in self.settings.regions.all() {
+        for region in regions {
             for shard in 0..self.settings.shards {
                 let said = match self.ask(region, shard, "metrics", "", None).await {
                     Ok(mut answer) => answer.text().await.ok(),

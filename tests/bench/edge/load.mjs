@@ -14,6 +14,8 @@ import { publishKey } from '../../harness/signer.mjs';
 const KEY = publishKey('uploads under load');
 const OBJECTS = 120;
 const LARGEST = 512 * 1024;
+/** How many figures of memory over the time are kept. */
+const SERIES = 15;
 
 /** The same numbers in [0, 1) for the same seed. */
 function numbers(seed) {
@@ -125,6 +127,7 @@ export async function load({ seconds, lanes = 12, seed = 42 }) {
     const warm = begun + seconds * 250;
     let first = 0;
     let highest = 0;
+    const series = [];
     const lane = async () => {
       while (performance.now() < until) await step();
     };
@@ -133,6 +136,8 @@ export async function load({ seconds, lanes = 12, seed = 42 }) {
         const now = await memory();
         if (performance.now() < warm) first = Math.max(first, now);
         highest = Math.max(highest, now);
+        const part = Math.floor((performance.now() - begun) / (seconds * 1000 / SERIES));
+        series[part] = Math.max(series[part] ?? 0, Math.round(now / 2 ** 20));
         await new Promise((done) => setTimeout(done, 500));
       }
     };
@@ -151,6 +156,7 @@ export async function load({ seconds, lanes = 12, seed = 42 }) {
       p99_ms: percentile(sorted, 0.99),
       memory_warm: first,
       memory_highest: highest,
+      memory_mib: series,
     };
   } finally {
     agent.destroy();

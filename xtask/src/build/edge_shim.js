@@ -43,13 +43,15 @@ const handler = (name) => async (arg, env, ctx) => {
 const hotFirst = (next) => async (request, env, ctx) => {
   checkReinitialize();
   try {
-    if (request.method === 'GET' && exports.isHot(request.url)) {
+    const kind = request.method === 'GET' ? exports.hotKind(request.url) : undefined;
+    if (kind !== undefined) {
       const found = await caches.default.match(request);
       // Validators that hold and ranges are the long way's, and the one condition that the cache
       // knows nothing of.
       if (found?.status === 200 && !request.headers.has('range')
         && !request.headers.has('if-match')) {
-        if (exports.wasHot()) exports.tellRegion(request, env, ctx);
+        const length = Number(found.headers.get('content-length'));
+        if (exports.wasHot(kind, length)) exports.tellRegion(request, env, ctx);
         return found;
       }
     }

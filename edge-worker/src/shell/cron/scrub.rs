@@ -15,6 +15,7 @@ use crate::shell::ask::ask;
 use crate::shell::durable::pointer;
 use crate::shell::sources::{listed, own_region};
 use crate::shell::store::Store;
+use crate::shell::tiers::Tiers;
 
 /// How long another edge may take to give an object.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,9 +28,18 @@ pub(crate) async fn run(env: &Env) {
         console_error!("{}", log::line("scrub", "round", "", &problem.detail));
     }
     let Tally { looked_at, repaired, quarantined } = round.tally;
+    tell(env, &round.tally).await;
     if repaired + quarantined > 0 {
         let said = format!("{looked_at} looked at, {repaired} repaired, {quarantined} quarantined");
         console_error!("{}", log::line("scrub", "tally", "", &said));
+    }
+}
+
+/// Tells the region what came of a round; an edge without regions has nobody to tell.
+async fn tell(env: &Env, tally: &Tally) {
+    let Some(tiers) = Tiers::of(env, None) else { return };
+    if let Err(error) = tiers.tell(&tally.batch()).await {
+        console_error!("{}", log::line("scrub", "tell", "", &error.to_string()));
     }
 }
 
