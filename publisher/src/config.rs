@@ -56,6 +56,10 @@ pub struct Config {
     pub collections: Vec<Collection>,
 }
 
+/// A set below so many bytes on the wire may keep more deltas beside it: its releases often change
+/// most of it, and what they cost in the store is little.
+const SMALL_SET: u64 = 1_000_000;
+
 /// What deltas and overlays may come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeltaPolicy {
@@ -63,7 +67,8 @@ pub struct DeltaPolicy {
     pub depth: usize,
     /// New keys and values that one delta may carry, in bytes.
     pub most: u64,
-    /// All deltas of a version may come to so many hundredths of the full set on the wire.
+    /// All deltas of a version may come to so many hundredths of the full set on the wire, three
+    /// times as many where that is below 1 MB.
     pub star_percent: u64,
     /// An overlay may come to so many hundredths of its base on the wire.
     pub base_percent: u64,
@@ -71,14 +76,15 @@ pub struct DeltaPolicy {
 
 impl Default for DeltaPolicy {
     fn default() -> Self {
-        Self { depth: 8, most: 64 << 20, star_percent: 50, base_percent: 10 }
+        Self { depth: 8, most: 64 << 20, star_percent: 100, base_percent: 10 }
     }
 }
 
 impl DeltaPolicy {
     /// Bytes that all deltas of a version may come to.
     pub fn share_of(&self, full_len: u64) -> u64 {
-        hundredths(full_len, self.star_percent)
+        let times = if full_len < SMALL_SET { 3 } else { 1 };
+        hundredths(full_len, self.star_percent.saturating_mul(times))
     }
 
     /// Bytes that an overlay may come to.

@@ -40,6 +40,8 @@ pub struct Follower {
     pub deaf: bool,
     /// Whether it is greeted on a line.
     pub heard: bool,
+    /// When the last push came in.
+    pub told: Option<Instant>,
     /// Requests so far, lines not counted.
     pub requests: u64,
     /// The version of the last sync that ended well, and when it ended.
@@ -66,6 +68,7 @@ impl Follower {
             begun: Instant::now(),
             deaf: false,
             heard: false,
+            told: None,
             requests: 0,
             reached: None,
             faults: Vec::new(),
@@ -80,7 +83,9 @@ impl Follower {
 
     /// Does what can be done now; whether anything was.
     pub fn turn(&mut self) -> bool {
-        self.hear();
+        if !self.is_busy() {
+            self.hear();
+        }
         if self.until.is_some_and(|until| until <= self.now()) {
             self.todo.push_back(Input::Tick);
         }
@@ -91,6 +96,11 @@ impl Follower {
             self.drain();
         }
         busy
+    }
+
+    /// Whether it has something to do.
+    pub fn is_busy(&self) -> bool {
+        !self.todo.is_empty()
     }
 
     /// Ends its line, if it has one.
@@ -108,11 +118,13 @@ impl Follower {
         collections.unwrap_or_default().iter().map(|c| c.root.to_hex()).collect()
     }
 
-    fn hear(&mut self) {
+    /// Takes in what was said on its line.
+    pub fn hear(&mut self) {
         let Some((request, socket)) = &mut self.line else { return };
         let request = *request;
         match socket.read() {
             Ok(Message::Binary(bytes)) => {
+                self.told = Some(Instant::now());
                 self.todo.push_back(Input::Pushed { request, bytes: bytes.to_vec() });
             }
             Ok(Message::Close(_)) => self.hang_up(),

@@ -1,7 +1,7 @@
 //! `cargo xtask bench push`: clients that listen to one workerd, real engines over real WebSockets;
-//! how long after a publisher began to move the pointer each stood at the new version, what it
-//! asked for, and that those whose lines died find the next one by asking. The figure goes to
-//! `target/bench/update.json`.
+//! how long after a publisher began to move the pointer each had the push, and stood at the new
+//! version, what it asked for, and that those whose lines died find the next one by asking. The
+//! figures go to `target/bench/update.json`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -162,12 +162,16 @@ fn follow(
 }
 
 fn report(shop: &Shop, args: &Args, push: &Value, poll: &Value) -> Result<()> {
-    let p99_ms = push["p99_ms"].as_u64().context("the report has no time")?;
-    let figures = [("c6.push_p99_ms", json!(p99_ms), "ms")];
+    let p99_ms = push["told_p99_ms"].as_u64().context("the report has no time")?;
+    let figures = [
+        ("c6.push_p99_ms", json!(p99_ms), "ms"),
+        ("c6.reached_p99_ms", push["p99_ms"].clone(), "ms"),
+    ];
     let detail = json!({ "clients": args.clients, "push": push, "poll": poll });
     let detail = [("push".to_owned(), detail)].into_iter().collect();
     let out = shop.add_bench("update", &figures, &detail)?;
     println!("{}", out.display());
+    ensure!(push["told"] == push["clients"], "not all were told: {push}");
     ensure!(push["requests"] == json!(0), "an update that was pushed cost requests: {push}");
     ensure!(poll["requests"].as_u64() > Some(0), "who heard nothing did not ask: {poll}");
     ensure!(p99_ms <= PUSH_MS_MAX, "a hundredth waited longer than {PUSH_MS_MAX} ms: {p99_ms}");
