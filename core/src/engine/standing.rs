@@ -191,7 +191,7 @@ impl Engine {
             let Some((collection, shelf)) = parts.filter(|_| reached < may_be_stored) else {
                 break;
             };
-            if !complete && !(shelf.delta.is_none() && self.is_stored(shelf)) {
+            if !complete && (shelf.delta.is_some() || !self.is_stored(shelf)) {
                 break;
             }
             news.push(Milestone::Collection(String::from(collection.name.as_str())));
