@@ -77,7 +77,15 @@ async function live(random) {
     await page.goto(`${world.site.url}/`);
     const found = await page.evaluate(async (name) => {
       const { keys } = await import('/harness/database.mjs');
-      return keys(name);
+      // What a killed browser left of its store may be refused at first, and opens after that.
+      for (let tries = 1; ; tries += 1) {
+        try {
+          return await keys(name);
+        } catch (error) {
+          if (error.name !== 'UnknownError' || tries === 5) throw error;
+          await new Promise((ok) => setTimeout(ok, 200));
+        }
+      }
     }, `packice/${DATASET}`);
     const stored = new Set(found.filter((key) => key.startsWith('bundle/')));
     world.proxy.reset();

@@ -212,7 +212,7 @@ impl World {
         let place = usize::try_from(setup.seed % 4).expect("below 4");
         shell.piece = [100, 700, 5_000, 100_000][place];
         shell.inputs_first = setup.seed / 4 % 2 == 1;
-        if setup.seed / 8 % 4 == 0 {
+        if (setup.seed / 8).is_multiple_of(4) {
             shell.record(publication);
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! | condition | when it holds | what it changes |
 //! | --- | --- | --- |
-//! | late | the rest will take longer than the sync has time | the sync yields to nobody but reads |
+//! | late | the rest will take longer than there is time | the sync yields to reads alone |
 //! | store slow | half of the budget is in transactions | transactions are twice as large |
 //! | behind | a newer version was told of while the one told of before waits | as late |
 //!

@@ -21,7 +21,7 @@ pub(super) fn run(args: &ReplayArgs, ui: Ui) -> Result<()> {
         }
     });
     let Ended { calls, compared, differs_after, cut } =
-        ended.map_err(|error| Failure::from(error).within(&args.file.display().to_string()))?;
+        ended.map_err(|error| Failure::from(error).within(args.file.display()))?;
     if let Some(call) = differs_after {
         let message = format!(
             "after call {call} this engine decides otherwise than the one that was recorded"
@@ -88,6 +88,14 @@ fn input_told(input: &Input) -> Option<String> {
             format!("{request:?}: {here} of {} rows are there", rows.len())
         }
         Input::Listed { request, keys } => format!("{request:?}: {} rows in all", keys.len()),
-        other => format!("{other:?}"),
+        Input::AddSource { .. }
+        | Input::AddSeed { .. }
+        | Input::RemoveSource(_)
+        | Input::Command(_)
+        | Input::BodyEnd { .. }
+        | Input::FetchFailed { .. }
+        | Input::LineEnded { .. }
+        | Input::Stored { .. }
+        | Input::Idle => format!("{input:?}"),
     })
 }
