@@ -380,11 +380,6 @@ impl Engine {
         }
     }
 
-    /// What each source stands at.
-    pub fn sources(&self, now: Millis) -> Vec<io::SourceStatus> {
-        self.sources.status(now)
-    }
-
     /// The last transaction of a client that closes: what is verified and waits for one, so that
     /// the next client need not fetch it again. The engine is not used after it.
     pub fn last_rows(&mut self) -> StoreBatch {

@@ -22,6 +22,9 @@ use crate::types::Millis;
 
 pub use self::replay::{Ended, Seen, replay};
 
+/// No trace is longer: 1 GiB.
+pub const MAX_TRACE_LEN: usize = 1 << 30;
+
 const MAGIC: &[u8; 4] = b"PKX1";
 /// The kinds of records.
 const START: u8 = 0;

@@ -7,12 +7,9 @@ use crate::error::{Error, FormatError};
 use crate::types::Millis;
 
 use super::{
-    CLOCK, DIGEST_LEN, FOLLOW, INPUT, LAST_ROWS, MAGIC, NO_AUDIT, OUTPUTS, REFUSE, START, Trace,
-    WORK, calls, outputs,
+    CLOCK, DIGEST_LEN, FOLLOW, INPUT, LAST_ROWS, MAGIC, MAX_TRACE_LEN, NO_AUDIT, OUTPUTS, REFUSE,
+    START, Trace, WORK, calls, outputs,
 };
-
-/// No trace is longer: 1 GiB.
-const MAX_TRACE_LEN: usize = 1 << 30;
 
 /// What a replay shows, in the order in which it happened.
 #[derive(Debug)]

@@ -318,7 +318,7 @@ pub struct SyncArgs {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub within: Option<u64>,
     /// Record every call into the engine and write it here at the end, also of a sync that fails:
-    /// packice replay tells the story. What the sources sent is in it
+    /// packice replay tells the story. What the sources sent is in it; past 1 GiB nothing more is
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
     /// Where from, and where to

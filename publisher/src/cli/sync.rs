@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use packice_core::trace::MAX_TRACE_LEN;
 use serde_json::json;
 
 use super::args::{Cli, SyncArgs};
@@ -14,9 +15,6 @@ use crate::failure::{Result, on_file};
 use crate::text::{show_count, show_freshness, show_size, show_span};
 use crate::ui::Ui;
 
-/// A trace of the command line is longer at no time.
-const MAX_TRACE_LEN: usize = 1 << 30;
-
 pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     let session = Session::new(cli, &args.client)?;
     if args.seed.is_none() {
@@ -27,7 +25,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         host.add_seed(Arc::new(SeedFile::open(path)?));
     }
     if let Some(seconds) = args.within {
-        host.hurry(Duration::from_secs(seconds));
+        host.expect_within(Duration::from_secs(seconds));
     }
     if args.trace.is_some() {
         host.record(MAX_TRACE_LEN)?;

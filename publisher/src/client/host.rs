@@ -50,7 +50,7 @@ pub struct Host {
     damaged: Vec<StoreKey>,
     why: WaitReason,
     /// How long a sync may take before it counts as late.
-    time: Option<Duration>,
+    expected: Option<Duration>,
 }
 
 /// A clock that does not go back, near the time since 1970.
@@ -109,7 +109,7 @@ impl Host {
             status: None,
             damaged: Vec::new(),
             why: WaitReason::Store,
-            time: None,
+            expected: None,
         })
     }
 
@@ -127,16 +127,16 @@ impl Host {
     }
 
     /// How long a sync should take at most: the listener hears early where it will take longer.
-    pub fn hurry(&mut self, time: Duration) {
-        self.time = Some(time);
+    pub fn expect_within(&mut self, span: Duration) {
+        self.expected = Some(span);
     }
 
     /// Brings the newest version.
     pub fn sync(&mut self, listener: &mut Listener<'_>) -> Result<SyncReport> {
         self.sync_ended = None;
         self.inputs.push_back(Input::Command(Command::Sync));
-        if let Some(time) = self.time {
-            let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        if let Some(span) = self.expected {
+            let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
             let deadline = self.clock.now().plus(ms);
             self.inputs.push_back(Input::Command(Command::Until(Some(deadline))));
         }
