@@ -4,9 +4,8 @@
 
 use js_sys::{Uint8Array, Uint32Array};
 use packice_core::engine::io::{
-    Answer, AuditStatus, BundleState, Cause, Changes, CollectionStatus, Condition, Event,
-    KeyChange, Milestone, Mismatch, Phase, Progress, Road, SourceState, SourceStatus, Status,
-    SyncReport, UnknownReason,
+    Answer, AuditStatus, BundleState, Changes, CollectionStatus, Event, KeyChange, Milestone,
+    Mismatch, Phase, Progress, Road, SourceState, SourceStatus, Status, SyncReport, UnknownReason,
 };
 use packice_core::hash;
 use packice_core::tree::proof::Proof;
@@ -175,9 +174,9 @@ pub(crate) fn event(event: &Event) -> Option<(&'static str, JsValue)> {
         Event::Condition { condition, holds, cause, eta_ms } => (
             "condition",
             Record::new()
-                .with("name", condition_name(*condition))
+                .with("name", condition.as_str())
                 .with("holds", *holds)
-                .with("because", cause_name(*cause))
+                .with("because", cause.as_str())
                 .nullable("etaMs", eta_ms.map(number)),
         ),
         Event::Damaged { key } => ("damaged", Record::new().with("object", key_text(key).as_str())),
@@ -313,23 +312,6 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Commit => "commit",
         Phase::Complete => "complete",
         Phase::Failed => "failed",
-    }
-}
-
-fn condition_name(condition: Condition) -> &'static str {
-    match condition {
-        Condition::Late => "late",
-        Condition::StoreSlow => "store-slow",
-        Condition::Behind => "behind",
-    }
-}
-
-fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Network => "network",
-        Cause::Store => "store",
-        Cause::Sources => "sources",
-        Cause::Releases => "releases",
     }
 }
 

@@ -41,6 +41,17 @@ pub enum Condition {
     Behind,
 }
 
+impl Condition {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::StoreSlow => "store-slow",
+            Self::Behind => "behind",
+        }
+    }
+}
+
 const CONDITIONS: [Condition; 3] = [Condition::Late, Condition::StoreSlow, Condition::Behind];
 
 /// Where it comes from, and so what would help.
@@ -56,6 +67,27 @@ pub enum Cause {
     Releases,
 }
 
+impl Cause {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Store => "store",
+            Self::Sources => "sources",
+            Self::Releases => "releases",
+        }
+    }
+}
+
+/// Which milestones of a version are told.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    version: Version,
+    /// How many of its collections, in their order.
+    collections: usize,
+    bootstrap: bool,
+}
+
 /// What is known of the sync under way, and how it is to be run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
@@ -63,9 +95,7 @@ pub(super) struct Standing {
     yields: bool,
     deadline: Option<Millis>,
     holds: [bool; CONDITIONS.len()],
-    /// The version whose milestones are told, the collections of it that are, in their order, and
-    /// whether those of priority 0 are.
-    told: Option<(Version, usize, bool)>,
+    told: Option<Told>,
 }
 
 impl Standing {
@@ -167,8 +197,8 @@ impl Engine {
         let snapshot = if complete { &self.committed } else { &self.target };
         let Some(snapshot) = snapshot else { return };
         let version = snapshot.manifest.version;
-        let told = self.standing.told.filter(|(of, ..)| *of == version);
-        let (_, mut reached, mut bootstrap) = told.unwrap_or((version, 0, false));
+        let before = self.standing.told.filter(|told| told.version == version);
+        let mut told = before.unwrap_or(Told { version, collections: 0, bootstrap: false });
         let order = snapshot.order();
         let brought = self.sync.as_ref().map_or(0, |sync| match sync.phase {
             Phase::Bootstrap | Phase::Collections | Phase::Commit => sync.cursor.0,
@@ -176,30 +206,30 @@ impl Engine {
         });
         let may_be_stored = if complete { order.len() } else { brought };
         let mut news = Vec::new();
-        if told.is_none() {
+        if before.is_none() {
             news.push(Milestone::Trusted);
         }
         loop {
-            let next = order.get(reached).copied();
+            let next = order.get(told.collections).copied();
             let parts = next.and_then(|at| {
                 Some((snapshot.manifest.collections.get(at)?, snapshot.shelves.get(at)?))
             });
-            if !bootstrap && parts.is_none_or(|(collection, _)| collection.priority > 0) {
-                bootstrap = true;
+            if !told.bootstrap && parts.is_none_or(|(collection, _)| collection.priority > 0) {
+                told.bootstrap = true;
                 news.push(Milestone::Bootstrap);
             }
-            let Some((collection, shelf)) = parts.filter(|_| reached < may_be_stored) else {
+            let more = told.collections < may_be_stored;
+            let Some((collection, shelf)) = parts.filter(|_| more) else {
                 break;
             };
             if !complete && (shelf.delta.is_some() || !self.is_stored(shelf)) {
                 break;
             }
             news.push(Milestone::Collection(String::from(collection.name.as_str())));
-            reached += 1;
+            told.collections += 1;
         }
-        self.standing.told = Some((version, reached, bootstrap));
+        self.standing.told = (!complete).then_some(told);
         if complete {
-            self.standing.told = None;
             news.push(Milestone::Complete);
         }
         for milestone in news {

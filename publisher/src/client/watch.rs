@@ -60,12 +60,11 @@ impl Watch {
             )),
             Event::Condition { condition, holds: true, cause, eta_ms } => {
                 self.say(&in_the_way(*condition, *cause, *eta_ms));
-                let name = match condition {
-                    Condition::Late => "late",
-                    Condition::StoreSlow => "store-slow",
-                    Condition::Behind => "behind",
-                };
-                self.conditions.push(json!({ "name": name, "eta_ms": eta_ms }));
+                self.conditions.push(json!({
+                    "name": condition.as_str(),
+                    "because": cause.as_str(),
+                    "eta_ms": eta_ms,
+                }));
             }
             Event::Condition { holds: false, .. }
             | Event::Milestone { .. }
