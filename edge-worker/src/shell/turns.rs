@@ -1,8 +1,8 @@
 //! Turns at the store: who misses the cache while this isolate already fetches the same, waits
 //! until the cache has it. So a release, or a pointer that grew old, costs a data centre's isolate
 //! one read, not one for each who asks. Where the store failed, its failure is the answer of all
-//! who waited, and of all who come in the next moment: a store that is down is asked once a second,
-//! not once for each who tries again.
+//! who waited, and of all who come in the next moment: a store that is down is asked for a URL once
+//! a second, not once for each who tries again.
 //!
 //! Requests never await each other's futures, which the platform forbids: they look again after a
 //! moment, on a timer of their own. A turn that its request did not end is over by itself.
