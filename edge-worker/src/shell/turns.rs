@@ -30,6 +30,13 @@ struct Known {
     failed: bool,
 }
 
+impl Known {
+    /// Whether it counts; what holds for longer than a turn is of a clock that was put back.
+    fn counts(&self, now_ms: u64) -> bool {
+        self.until_ms.checked_sub(now_ms).is_some_and(|left| (1..=TURN_MS).contains(&left))
+    }
+}
+
 thread_local! {
     static TURNS: RefCell<Map<String, Known>> = const { RefCell::new(Map::new()) };
 }
@@ -78,7 +85,7 @@ pub(crate) async fn wait(url: &str) -> Way {
     loop {
         let now_ms = Date::now().as_millis();
         let known = TURNS.with_borrow(|turns| turns.get(url).copied());
-        match known.filter(|known| known.until_ms > now_ms) {
+        match known.filter(|known| known.counts(now_ms)) {
             Some(Known { failed: true, .. }) => return Way::Failed,
             Some(Known { failed: false, .. }) => {}
             None if waited => return Way::Look,
@@ -86,7 +93,7 @@ pub(crate) async fn wait(url: &str) -> Way {
                 return TURNS.with_borrow_mut(|turns| {
                     if turns.len() >= MAX_TURNS {
                         // What is over by itself was left by a request that was cut off.
-                        turns.retain(|_, known| known.until_ms > now_ms);
+                        turns.retain(|_, known| known.counts(now_ms));
                     }
                     if turns.len() >= MAX_TURNS {
                         return Way::Alone;
