@@ -21,7 +21,7 @@ import { startStatic } from '../harness/static.mjs';
 
 const KEY = publishKey('a key of the kill-change test');
 const DATASET = 'kill-change';
-const KILLS = Number(process.env.PACKICE_KILLS ?? 8);
+const KILLS = Number(process.env.PACKICE_KILLS ?? 12);
 const TABS = 3;
 const SEED = 20261125;
 const NOWHERE = 'http://127.0.0.1:9';

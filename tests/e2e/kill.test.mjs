@@ -19,7 +19,7 @@ import { publishKey } from '../harness/signer.mjs';
 const HARNESS = join(dirname(fileURLToPath(import.meta.url)), '../harness');
 const KEY = publishKey('a key of the kill test');
 const DATASET = 'kill';
-const KILLS = Number(process.env.PACKICE_KILLS ?? 8);
+const KILLS = Number(process.env.PACKICE_KILLS ?? 12);
 const SEED = 20261124;
 /** About 11 MB on the wire, in about 12 bundles. */
 const RECORDS = records(20_000, 1000);
