@@ -150,6 +150,7 @@ impl Engine {
         let ask = Ask {
             avoid: &avoid,
             never: self.seed.as_ref().map(|seed| seed.id),
+            only: None,
             len: MAX_PUSH_LEN as u64,
             purpose: Purpose::Read,
             flights: &[],

@@ -43,6 +43,8 @@ pub(super) enum HeadTask {
         pending: Box<PendingProof>,
         tiles: Vec<(TileRef, Vec<u8>)>,
         missing: usize,
+        /// Who served tiles beside the one who served the bootstrap.
+        helpers: Vec<SourceId>,
     },
     /// A head state is accepted; its manifest and directories are fetched.
     Adopting(Box<Accepted>),
@@ -138,10 +140,14 @@ impl Engine {
                 self.take_inline(bootstrap);
                 let class = if urgent { Class::Read } else { Class::Trust };
                 for tile in &tiles {
-                    self.net.queue.push(class, Job::new(What::Tile(*tile)));
+                    // Who offers it is asked to prove it: then it is known who lied.
+                    let mut job = Job::new(What::Tile(*tile));
+                    job.prefer = Some(source);
+                    self.net.queue.push(class, job);
                 }
                 self.proof_source = Some(source);
-                self.head = HeadTask::Proving { pending, missing: tiles.len(), tiles: Vec::new() };
+                let (missing, helpers) = (tiles.len(), Vec::new());
+                self.head = HeadTask::Proving { pending, missing, tiles: Vec::new(), helpers };
             }
         }
     }
@@ -150,6 +156,13 @@ impl Engine {
     /// Where what is held is old by the witnesses' time the others are asked too: a mirror that
     /// stands still must not hide what they have.
     fn nothing_newer(&mut self, source: SourceId) -> Result<(), Fault> {
+        if let Some(accepted) = self.unadopted.take()
+            && accepted.state.seen() == self.trust.seen()
+        {
+            // What is known to be the newest is not held: an earlier search gave up on it.
+            self.adopt(accepted);
+            return Ok(());
+        }
         self.sources.had_no_news(source);
         let alone = self.sources.len() <= 1 + usize::from(self.seed.is_some());
         if alone || self.freshness.level < Level::Stale {
@@ -174,8 +187,11 @@ impl Engine {
         source: SourceId,
         now: Millis,
     ) {
-        let HeadTask::Proving { pending, tiles, missing } = &mut self.head else { return };
+        let HeadTask::Proving { pending, tiles, missing, helpers } = &mut self.head else { return };
         tiles.push((tile, bytes));
+        if Some(source) != self.proof_source && !helpers.contains(&source) {
+            helpers.push(source);
+        }
         *missing = missing.saturating_sub(1);
         if *missing > 0 {
             return;
@@ -183,10 +199,16 @@ impl Engine {
         match pending.finish(tiles) {
             Ok(accepted) => self.adopt(Box::new(accepted)),
             Err(error) => {
-                // Either the tiles or the checkpoint lie: whoever served them is asked no more.
+                // Either the tiles or the checkpoint lie. Who served both is asked no more; of
+                // several nobody is, or a liar's tile would cost an honest source its place.
                 let fault = Fault::of(&error);
-                for liar in [Some(source), self.proof_source.take()].into_iter().flatten() {
-                    self.sources.faulted(liar, fault.code, Severity::Lie, now);
+                let blamed = match helpers.is_empty() {
+                    true => Severity::Lie,
+                    false => Severity::Failure { retry_after_ms: None },
+                };
+                let helpers = core::mem::take(helpers);
+                for liar in helpers.into_iter().chain(self.proof_source.take()) {
+                    self.sources.faulted(liar, fault.code, blamed, now);
                     let event = Event::Fault {
                         source: String::from(self.sources.name(liar)),
                         code: fault.code,
@@ -251,6 +273,7 @@ impl Engine {
         let manifest_name = name;
         self.drop_blob(&name);
         self.adoption = None;
+        self.unadopted = None;
         self.apply = None;
         self.changes.clear();
         self.target =
@@ -291,6 +314,12 @@ impl Engine {
 
     pub(super) fn head_failed(&mut self, failure: Failure) {
         self.adoption = None;
+        if let HeadTask::Adopting(accepted) = &self.head
+            && accepted.state.seen() == self.trust.seen()
+        {
+            // The trust has moved on to it: no source could offer it again.
+            self.unadopted = Some(accepted.clone());
+        }
         self.drop_jobs(|_, job| {
             matches!(job.what, What::Checkpoint | What::Bootstrap | What::Tile(_))
         });

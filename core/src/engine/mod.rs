@@ -68,7 +68,7 @@ use crate::map::{Map, Set};
 use crate::plan::meter::Meter;
 use crate::plan::sources::Sources;
 use crate::tree::verify::VerifiedFrame;
-use crate::trust::accept::TrustState;
+use crate::trust::accept::{Accepted, TrustState};
 use crate::trust::freshness::Freshness;
 use crate::types::{Identity, Millis, Name, Version, WireName};
 
@@ -170,6 +170,8 @@ pub struct Engine {
     /// Whether a head search brought a new target since a part of the old one was lost.
     target_renewed: bool,
     proof_source: Option<io::SourceId>,
+    /// What was accepted, but whose version could not be had by another road.
+    unadopted: Option<Box<Accepted>>,
     /// Whether a source said during the head search that what is held, stale, is the newest.
     stands_still: bool,
     /// Whether the head under way is the seed's.
@@ -250,6 +252,7 @@ impl Engine {
             head_checked: false,
             target_renewed: false,
             proof_source: None,
+            unadopted: None,
             stands_still: false,
             head_in_seed: false,
             network_failure: None,

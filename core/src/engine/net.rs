@@ -44,6 +44,8 @@ pub(super) struct Job {
     pub(super) moves: u32,
     /// Of a bootstrap: the channel's head is enough, for who holds a version.
     pub(super) lean: bool,
+    /// Who is asked as long as it did not fail.
+    pub(super) prefer: Option<SourceId>,
     pub(super) avoid: Vec<SourceId>,
     last_fault: Option<(&'static str, String)>,
 }
@@ -96,7 +98,16 @@ impl Job {
     }
 
     pub(super) fn within(what: What, reach: Reach) -> Self {
-        Self { what, reach, tries: 0, moves: 0, lean: false, avoid: Vec::new(), last_fault: None }
+        Self {
+            what,
+            reach,
+            tries: 0,
+            moves: 0,
+            lean: false,
+            prefer: None,
+            avoid: Vec::new(),
+            last_fault: None,
+        }
     }
 
     pub(super) fn is_blob(&self, name: &WireName) -> bool {

@@ -73,11 +73,17 @@ fn choose(
             let ask = Ask {
                 avoid: &job.avoid,
                 never: seed.map(|seed| seed.id),
+                only: job.prefer.filter(|source| !job.avoid.contains(source)),
                 len: job.max_bytes(),
                 purpose: purpose(ticket.class(), job),
                 flights,
             };
-            sources.choose(&ask, now)
+            match (sources.choose(&ask, now), ask.only) {
+                (Choice::Later(_) | Choice::Nobody, Some(_)) => {
+                    sources.choose(&Ask { only: None, ..ask }, now)
+                }
+                (choice, _) => choice,
+            }
         }
     }
 }
@@ -249,6 +255,7 @@ impl Engine {
         let ask = Ask {
             avoid: &avoid,
             never: self.seed.as_ref().map(|seed| seed.id),
+            only: None,
             len,
             purpose: purpose(fetch.ticket.class(), &fetch.job),
             flights: &others,

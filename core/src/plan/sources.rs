@@ -145,6 +145,8 @@ pub struct Ask<'a> {
     pub avoid: &'a [SourceId],
     /// Who is not asked in any case.
     pub never: Option<SourceId>,
+    /// The one who is asked, where nobody else is to be.
+    pub only: Option<SourceId>,
     /// The object's length in bytes, at most.
     pub len: u64,
     /// What it is for.
@@ -233,7 +235,7 @@ impl Sources {
     /// be done first; the order of adding where that makes no difference. News are asked in turn of
     /// those who had none, so that one who stands still hides nothing.
     pub fn choose(&self, ask: &Ask<'_>, now: Millis) -> Choice {
-        let asked = |id| ask.never != Some(id);
+        let asked = |id| ask.never != Some(id) && ask.only.is_none_or(|only| only == id);
         let usable = |source: &Source| !source.removed && source.banned_until <= now;
         let all = || self.numbered().filter(|(id, source)| asked(*id) && usable(source));
         let free = || all().filter(|(_, source)| source.paused_until <= now);
@@ -304,7 +306,7 @@ impl Sources {
     ) -> Option<u64> {
         let source = self.get(id)?;
         let guess = Guess { rate: source.gauge.rate(now)?, latency_ms: 0 };
-        let ask = Ask { avoid: &[], never: None, len, purpose: Purpose::Sync, flights };
+        let ask = Ask { avoid: &[], never: None, only: None, len, purpose: Purpose::Sync, flights };
         Some(source.expected_ms(id, &ask, &guess, now))
     }
 
@@ -462,8 +464,14 @@ fn number(index: usize) -> SourceId {
 mod tests {
     use super::*;
 
-    const READ: Ask<'_> =
-        Ask { avoid: &[], never: None, len: 1000, purpose: Purpose::Read, flights: &[] };
+    const READ: Ask<'_> = Ask {
+        avoid: &[],
+        never: None,
+        only: None,
+        len: 1000,
+        purpose: Purpose::Read,
+        flights: &[],
+    };
     const SYNC: Ask<'_> = Ask { len: 1 << 20, purpose: Purpose::Sync, ..READ };
     const NEWS: Ask<'_> = Ask { purpose: Purpose::News, ..READ };
     const FAILURE: Severity = Severity::Failure { retry_after_ms: None };
