@@ -286,7 +286,7 @@ impl Engine {
         self.following.alarm = Some((source, seen));
         if self.target.is_none() {
             self.head = HeadTask::Asking;
-            self.ask_bootstrap();
+            self.ask_bootstrap(Some(source));
         }
         self.start_sync(now);
         Ok(())

@@ -86,14 +86,16 @@ impl Engine {
                 Err(_) => {}
             }
         }
-        self.ask_bootstrap();
+        self.ask_bootstrap(Some(source));
         Ok(())
     }
 
-    /// Asks for what proves the newest version; its head alone, where a version is held.
-    pub(super) fn ask_bootstrap(&mut self) {
+    /// Asks for what proves the newest version, first of who told of it; its head alone, where a
+    /// version is held.
+    pub(super) fn ask_bootstrap(&mut self, told_by: Option<SourceId>) {
         let mut job = Job::new(What::Bootstrap);
         job.lean = self.committed.is_some();
+        job.prefer = told_by;
         self.net.queue.push(Class::Trust, job);
     }
 
@@ -219,7 +221,7 @@ impl Engine {
                 }
                 self.head = HeadTask::Asking;
                 self.head_in_seed = false;
-                self.ask_bootstrap();
+                self.ask_bootstrap(None);
             }
         }
     }

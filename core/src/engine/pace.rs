@@ -42,12 +42,24 @@ const GAIN_MS: u64 = 1000;
 /// A transfer of which nothing came for so long is left in any case.
 const STILL_MS: u64 = 4000;
 const MOVES_MAX: u32 = 3;
+/// What an object that moves is taken to have: its bound says nothing of its length.
+const NEWS_BYTES: u64 = 16 << 10;
 
 fn purpose(class: Class, job: &Job) -> Purpose {
     match (&job.what, class) {
         (_, Class::Read) => Purpose::Read,
         (What::Checkpoint | What::Bootstrap, _) => Purpose::News,
         _ => Purpose::Sync,
+    }
+}
+
+impl Job {
+    /// How long what it fetches will likely be, of at most so many bytes.
+    fn likely_bytes(&self, max_bytes: u64) -> u64 {
+        match self.what {
+            What::Checkpoint | What::Bootstrap => max_bytes.min(NEWS_BYTES),
+            What::SeedHead { .. } | What::Tile(_) | What::Blob(_) | What::Bundle(_) => max_bytes,
+        }
     }
 }
 
@@ -74,7 +86,7 @@ fn choose(
                 avoid: &job.avoid,
                 never: seed.map(|seed| seed.id),
                 only: job.prefer.filter(|source| !job.avoid.contains(source)),
-                len: job.max_bytes(),
+                len: job.likely_bytes(job.max_bytes()),
                 purpose: purpose(ticket.class(), job),
                 flights,
             };
@@ -90,15 +102,19 @@ fn choose(
 
 impl Net {
     fn flights(&self) -> Vec<Flight> {
-        let left = |fetch: &Fetch| fetch.max_bytes.saturating_sub(fetch.received);
         let flights = self.fetches.values().filter(|fetch| !fetch.ended);
-        flights.map(|fetch| Flight { source: fetch.source, left: left(fetch) }).collect()
+        flights.map(|fetch| Flight { source: fetch.source, left: fetch.left() }).collect()
     }
 }
 
 impl Fetch {
     fn is_bulk(&self) -> bool {
-        self.max_bytes >= BULK_BYTES
+        self.job.likely_bytes(self.max_bytes) >= BULK_BYTES
+    }
+
+    /// What is likely still to come.
+    fn left(&self) -> u64 {
+        self.job.likely_bytes(self.max_bytes).saturating_sub(self.received)
     }
 
     /// Bytes of it came.
@@ -237,8 +253,7 @@ impl Engine {
         let others: Vec<Flight> =
             flights.iter().filter(|flight| flight.source != fetch.source).copied().collect();
         let mut beside = flights;
-        let own =
-            Flight { source: fetch.source, left: fetch.max_bytes.saturating_sub(fetch.received) };
+        let own = Flight { source: fetch.source, left: fetch.left() };
         if let Some(at) = beside.iter().position(|flight| *flight == own) {
             beside.swap_remove(at);
         }
@@ -251,7 +266,7 @@ impl Engine {
         }
         let mut avoid = fetch.job.avoid.clone();
         avoid.push(fetch.source);
-        let len = fetch.job.max_bytes();
+        let len = fetch.job.likely_bytes(fetch.job.max_bytes());
         let ask = Ask {
             avoid: &avoid,
             never: self.seed.as_ref().map(|seed| seed.id),

@@ -550,6 +550,14 @@ mod tests {
     }
 
     #[test]
+    fn where_one_alone_may_be_asked_nobody_else_is() {
+        let mut sources = two();
+        assert_eq!(sources.choose(&Ask { only: Some(B), ..READ }, Millis(0)), Choice::Ask(B));
+        sources.faulted(B, "peer/hash-mismatch", Severity::Lie, Millis(0));
+        assert_eq!(sources.choose(&Ask { only: Some(B), ..READ }, Millis(0)), Choice::Nobody);
+    }
+
+    #[test]
     fn a_read_goes_to_the_nearer_one() {
         let sources = measured((1_000_000, 300), (1_000_000, 20));
         assert_eq!(sources.choose(&READ, Millis(2000)), Choice::Ask(B));
