@@ -128,6 +128,12 @@ pub const MAX_AUDIT_PLACES: usize = 16;
 /// Longest audit row of a client's store.
 pub const MAX_AUDIT_LEN: usize =
     MAX_AUDIT_MARKS * (64 + MAX_AUDIT_PLACES * (MAX_SEED_PATH_LEN + 16)) + 64;
+/// Most sources of a sources row.
+pub const MAX_SOURCE_RECORDS: usize = 16;
+/// Longest name of a source in it.
+pub const MAX_SOURCE_NAME_LEN: usize = 2048;
+/// Longest sources row of a client's store.
+pub const MAX_SOURCES_LEN: usize = MAX_SOURCE_RECORDS * (MAX_SOURCE_NAME_LEN + 32) + 64;
 /// Most operations of one delta segment.
 pub const MAX_SEGMENT_OPERATIONS: usize = 1 << 16;
 /// Most bytes of new keys and values of one delta segment: a target of 1 MiB, and one record.

@@ -273,7 +273,7 @@ pub fn check_all(shell: &mut Shell, specs: &[Spec]) {
 /// The roads that collections came by.
 pub fn roads(shell: &Shell) -> Vec<(String, Road)> {
     let road = |event: &Event| match event {
-        Event::Road { collection, road } => Some((collection.clone(), *road)),
+        Event::Road { collection, road, .. } => Some((collection.clone(), *road)),
         _ => None,
     };
     shell.events.iter().filter_map(road).collect()

@@ -409,7 +409,7 @@ impl World {
                 continue;
             }
             match key {
-                StoreKey::State | StoreKey::Audit => {}
+                StoreKey::State | StoreKey::Audit | StoreKey::Sources => {}
                 StoreKey::Object(kind, name) => {
                     assert_eq!(hash::wire_name(row), *name, "{key:?}");
                     let path = format!("{}/{name}", kind.as_str());

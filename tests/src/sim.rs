@@ -492,7 +492,7 @@ impl<'a> World<'a> {
         self.ran.rows += 1;
         let files = &self.set.releases[3].files;
         let (name, known) = match key {
-            StoreKey::State | StoreKey::Audit => return Ok(()),
+            StoreKey::State | StoreKey::Audit | StoreKey::Sources => return Ok(()),
             StoreKey::Frame(name) => (name, self.set.frames.contains(name)),
             StoreKey::Object(kind, name) => {
                 let path = format!("{}/{name}", kind.as_str());

@@ -80,3 +80,10 @@ fn several_sources_serve_one_sync_and_a_slow_one_does_not_hold_it_up() {
     let three = synced_ms(&[100; 3]);
     assert!(three <= alone, "three: {three} ms, {alone} ms alone");
 }
+
+#[test]
+fn the_last_bundle_is_asked_of_a_second_source_that_may_be_done_first() {
+    let (alone, both) = (synced_ms(&[100]), synced_ms(&[100, 50]));
+    // Left with whom it was begun, it takes a fifth longer.
+    assert!(both <= alone + alone / 8, "{both} ms, {alone} ms alone");
+}

@@ -108,7 +108,12 @@ fn a_closed_tab_resumes_without_fetching_a_stored_bundle_again() {
         if report.changed {
             assert_eq!(report.bundles_reused, bundles.len() as u64, "after {steps} steps");
         }
-        assert_eq!(second.store, whole.store, "after {steps} steps");
+        // What was measured of the sources differs.
+        let held = |shell: &Shell| {
+            let rows = shell.store.iter().filter(|(key, _)| **key != StoreKey::Sources);
+            rows.map(|(key, row)| (*key, row.clone())).collect::<Vec<_>>()
+        };
+        assert!(held(&second) == held(&whole), "after {steps} steps");
         check_all_records(&mut second, &specs);
     }
 }

@@ -189,6 +189,10 @@ export interface CollectionStatus {
   complete: boolean;
 }
 
+/** Why a collection comes by its road: it is held, no other leads there, too much lies over the base
+ * that is held, it has fewer bytes, or it takes less time. */
+export type RoadReason = "held" | "only" | "outgrown" | "bytes" | "time";
+
 export type Phase =
   | "idle"
   | "trust"
@@ -222,8 +226,29 @@ export interface Status {
   kept: number[];
   /** What deltas cost and brought since the data set was opened. */
   deltas: DeltaStatus;
+  /** How long things took since the data set was opened. */
+  timings: Timings;
   /** Size of the wasm memory now; it never shrinks, so this is its peak too. */
   wasmMemoryBytes: number;
+}
+
+export interface Timings {
+  /** From a request to its first bytes. */
+  answers: Histogram;
+  /** From a request to its last byte, verified. */
+  transfers: Histogram;
+  /** From a transaction's begin to its end. */
+  transactions: Histogram;
+  /** From a read to its answer, in the worker. */
+  reads: Histogram;
+}
+
+/** Spans by powers of two. */
+export interface Histogram {
+  /** Milliseconds in all. */
+  sumMs: number;
+  /** How many took less than 1 ms, then less than 2 ms, 4 ms and so on; the last, 16,384 ms or more. */
+  buckets: number[];
 }
 
 export interface DeltaStatus {
@@ -367,8 +392,8 @@ export interface Events {
   audit: AuditProgress;
   /** Another version of a collection serves reads: what `watch()` is made of. */
   changed: Changes;
-  /** How a collection of a new version comes: not at all, by a delta, or by its bundles. */
-  road: { collection: string; road: "keep" | "delta" | "base" };
+  /** How a collection of a new version comes: not at all, by a delta, or by its bundles; and why. */
+  road: { collection: string; road: "keep" | "delta" | "base"; why: RoadReason };
   /** A delta did not lead to the signed root, so the collection comes by its bundles. */
   refused: { collection: string; from: number; fromRoot: string; toRoot: string; code: string };
   /** With `live`: a source is listened to, or no more. */

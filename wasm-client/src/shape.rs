@@ -5,7 +5,8 @@
 use js_sys::{Uint8Array, Uint32Array};
 use packice_core::engine::io::{
     Answer, AuditStatus, BundleState, Changes, CollectionStatus, Event, KeyChange, Milestone,
-    Mismatch, Phase, Progress, Road, SourceState, SourceStatus, Status, SyncReport, UnknownReason,
+    Mismatch, Phase, Progress, Road, SourceState, SourceStatus, Status, SyncReport, Timings,
+    UnknownReason,
 };
 use packice_core::hash;
 use packice_core::tree::proof::Proof;
@@ -183,13 +184,14 @@ pub(crate) fn event(event: &Event) -> Option<(&'static str, JsValue)> {
         Event::LayoutMismatch(found) => ("mismatch", mismatch(found)),
         Event::Audit(done) => ("audit", audit(done)),
         Event::Changed(what) => ("changed", changes(what)),
-        Event::Road { collection, road } => {
+        Event::Road { collection, road, why } => {
             let road = match road {
                 Road::Keep => "keep",
                 Road::Delta(_) => "delta",
                 Road::Base => "base",
             };
-            ("road", Record::new().with("collection", collection.as_str()).with("road", road))
+            let road = Record::new().with("collection", collection.as_str()).with("road", road);
+            ("road", road.with("why", why.as_str()))
         }
         Event::DeltaRefused { collection, from, from_root, to_root, code } => (
             "refused",
@@ -267,8 +269,24 @@ pub(crate) fn status<'a>(
                     .number("composedBytes", status.deltas.composed_bytes),
             ),
         )
+        .with("timings", timings(&status.timings))
         .number("wasmMemoryBytes", u64::from(crate::platform::memory_bytes()))
         .into()
+}
+
+fn timings(timings: &Timings) -> Record {
+    let Timings { answers, transfers, transactions, reads } = timings;
+    let all = [
+        ("answers", answers),
+        ("transfers", transfers),
+        ("transactions", transactions),
+        ("reads", reads),
+    ];
+    all.into_iter().fold(Record::new(), |record, (name, histogram)| {
+        let buckets = histogram.buckets().iter().map(|count| number(*count).into());
+        let spans = Record::new().number("sumMs", histogram.sum_ms()).list("buckets", buckets);
+        record.with(name, spans)
+    })
 }
 
 fn collection(status: &CollectionStatus) -> JsValue {

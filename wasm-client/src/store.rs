@@ -145,12 +145,14 @@ pub(crate) fn touches_state(batch: &StoreBatch) -> bool {
 const FRAME: &str = "frame";
 const STATE_KEY: &str = "state";
 const AUDIT_KEY: &str = "audit";
+const SOURCES_KEY: &str = "sources";
 
 /// A row's key as text: its kind and the hash it must have.
 pub(crate) fn key_text(key: &StoreKey) -> String {
     let (kind, name) = match key {
         StoreKey::State => return STATE_KEY.to_owned(),
         StoreKey::Audit => return AUDIT_KEY.to_owned(),
+        StoreKey::Sources => return SOURCES_KEY.to_owned(),
         StoreKey::Object(kind, name) => (kind.as_str(), name),
         StoreKey::Frame(name) => (FRAME, name),
     };

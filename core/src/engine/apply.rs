@@ -25,7 +25,7 @@ use crate::limits::MAX_LAYER_LEN;
 use crate::tree::layer::{BuiltPage, LayerWriter, visit_through};
 use crate::tree::recut::Recut;
 use crate::tree::verify::VerifiedFrame;
-use crate::types::{ObjectKind, ObjectRef};
+use crate::types::{Millis, ObjectKind, ObjectRef};
 
 use super::Engine;
 use super::blob::{BlobSpec, Wish};
@@ -66,6 +66,9 @@ pub(super) struct Apply {
     changes: Changes,
     /// Whether a step of it stands in the work queue.
     scheduled: bool,
+    /// When the last step began, and how long all took but for waiting for segments.
+    stepped: Option<Millis>,
+    spent_ms: u64,
 }
 
 #[derive(Debug)]
@@ -372,6 +375,8 @@ impl Engine {
             pages: Vec::new(),
             changes: Changes::default(),
             scheduled: false,
+            stepped: None,
+            spent_ms: 0,
         })
     }
 
@@ -397,7 +402,7 @@ impl Engine {
 
     /// One step, of which everything needed should be here.
     #[inline(never)]
-    pub(super) fn apply_on(&mut self) -> usize {
+    pub(super) fn apply_on(&mut self, now: Millis) -> usize {
         let input = self.apply_input();
         let Some(mut apply) = self.apply.take() else { return 1 };
         apply.scheduled = false;
@@ -406,6 +411,8 @@ impl Engine {
             self.apply = Some(apply);
             return 1;
         };
+        let before = apply.stepped.replace(now).filter(|_| !matches!(input, Input::Segment(..)));
+        apply.spent_ms += before.map_or(0, |before| now.since(before));
         let stepped = self.apply_step(&mut apply, input);
         let part = apply.part;
         match stepped {
@@ -414,6 +421,7 @@ impl Engine {
                 cost
             }
             Ok(Stepped::Over) => {
+                self.applied(apply.delta.wire_len(), apply.spent_ms);
                 self.changes.push(apply.changes);
                 1
             }

@@ -17,7 +17,7 @@ use crate::format::bootstrap::Bootstrap;
 use crate::format::note::Checkpoint;
 use crate::format::push::Push;
 use crate::limits::MAX_PUSH_LEN;
-use crate::plan::sources::{Ask, Choice, Purpose, Severity, SourceId};
+use crate::plan::sources::{Ask, Choice, Kind, Purpose, Severity, SourceId};
 use crate::trust::accept::{Offer, Seen};
 use crate::trust::freshness::Level;
 use crate::types::Millis;
@@ -152,6 +152,7 @@ impl Engine {
             never: self.seed.as_ref().map(|seed| seed.id),
             only: None,
             len: MAX_PUSH_LEN as u64,
+            kind: Kind::Pointer,
             purpose: Purpose::Read,
             flights: &[],
         };
@@ -225,7 +226,8 @@ impl Engine {
 
     /// Blames who said it, and hangs up.
     fn lied(&mut self, source: SourceId, fault: Fault, now: Millis) {
-        self.sources.faulted(source, fault.code, fault.severity, now);
+        let blame = (fault.severity, Kind::Pointer);
+        self.sources.faulted(source, fault.code, blame, now);
         let Fault { code, detail, .. } = fault;
         let (name, object) = (String::from(self.sources.name(source)), self.live_path());
         self.event(Event::Fault { source: name, code, object, detail });
@@ -329,7 +331,7 @@ impl Engine {
         self.following.false_alarms += 1;
         if self.following.false_alarms >= FALSE_ALARMS {
             self.following.false_alarms = 0;
-            let severity = Severity::Failure { retry_after_ms: None };
+            let severity = Severity::Failure;
             let detail = String::from("it calls, and has nothing newer");
             self.lied(source, Fault { code: "peer/false-alarm", severity, detail }, now);
         }

@@ -14,7 +14,7 @@ use crate::hash;
 use crate::limits::MAX_KEPT_VERSIONS;
 use crate::map::Map;
 use crate::plan::queue::Class;
-use crate::plan::sources::{Severity, SourceId};
+use crate::plan::sources::{Kind, Severity, SourceId};
 use crate::trust::accept::{Accepted, Offer, Pending as PendingProof, Seen};
 use crate::trust::freshness::Level;
 use crate::trust::manifest::verify_manifest;
@@ -206,11 +206,11 @@ impl Engine {
                 let fault = Fault::of(&error);
                 let blamed = match helpers.is_empty() {
                     true => Severity::Lie,
-                    false => Severity::Failure { retry_after_ms: None },
+                    false => Severity::Failure,
                 };
                 let helpers = core::mem::take(helpers);
                 for liar in helpers.into_iter().chain(self.proof_source.take()) {
-                    self.sources.faulted(liar, fault.code, blamed, now);
+                    self.sources.faulted(liar, fault.code, (blamed, Kind::Pointer), now);
                     let event = Event::Fault {
                         source: String::from(self.sources.name(liar)),
                         code: fault.code,

@@ -25,7 +25,7 @@ use crate::types::{Identity, Millis, ObjectKind, Version, WireName};
 pub use super::changes::{Changes, KeyChange};
 pub use super::report::{
     AuditStatus, BundleState, CollectionStatus, Event, Milestone, Mismatch, Phase, Progress, Road,
-    Status, SyncReport,
+    Status, SyncReport, Timings, Why,
 };
 pub use super::scope::KeyRange;
 pub use super::standing::{Cause, Condition};
@@ -310,14 +310,17 @@ pub enum StoreKey {
     Frame(WireName),
     /// How far the audit came; no more than a note, which nothing depends on.
     Audit,
+    /// What is remembered of the sources; no more than a note, either.
+    Sources,
 }
 
 impl StoreKey {
-    /// The key as text: `state`, `audit`, `frame/{name}` or `{kind}/{name}`.
+    /// The key as text: `state`, `audit`, `sources`, `frame/{name}` or `{kind}/{name}`.
     pub fn text(&self) -> String {
         match self {
             Self::State => String::from("state"),
             Self::Audit => String::from("audit"),
+            Self::Sources => String::from("sources"),
             Self::Object(kind, name) => [kind.as_str(), "/", &name.to_hex()].concat(),
             Self::Frame(name) => ["frame/", &name.to_hex()].concat(),
         }
@@ -326,7 +329,7 @@ impl StoreKey {
     /// The wire name in the key; the state has none.
     pub fn name(&self) -> Option<WireName> {
         match self {
-            Self::State | Self::Audit => None,
+            Self::State | Self::Audit | Self::Sources => None,
             Self::Object(_, name) | Self::Frame(name) => Some(*name),
         }
     }
@@ -338,6 +341,9 @@ impl StoreKey {
         }
         if text == "audit" {
             return Some(Self::Audit);
+        }
+        if text == "sources" {
+            return Some(Self::Sources);
         }
         let (kind, name) = text.split_once('/')?;
         let name = WireName::from_hex(name)?;

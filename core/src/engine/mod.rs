@@ -11,6 +11,7 @@
 //! | `blob` | where are verified bytes of that name? |
 //! | `net` | what when a source lies or fails, and what is a transfer? |
 //! | `pace` | who is asked, for how much at once, and when is one left that is slow? |
+//! | `race` | when are two sources asked for the same? |
 //! | `seed` | what does the file hold that came with the application? |
 //! | `work` | hashing, decoding and signature checks in bounded steps |
 //! | `follow` | who tells of a new version, and when to ask unasked? |
@@ -41,6 +42,7 @@ mod kept;
 mod merge;
 mod net;
 mod pace;
+mod race;
 mod read;
 mod report;
 mod roads;
@@ -66,6 +68,7 @@ use crate::format::layer::LayerPage;
 use crate::frame::Decoder;
 use crate::map::{Map, Set};
 use crate::plan::meter::Meter;
+use crate::plan::record;
 use crate::plan::sources::Sources;
 use crate::tree::verify::VerifiedFrame;
 use crate::trust::accept::{Accepted, TrustState};
@@ -84,7 +87,7 @@ use self::head::HeadTask;
 use self::merge::Merge;
 use self::net::Net;
 use self::read::{Read, What};
-use self::report::DeltaStatus;
+use self::report::{DeltaStatus, Timings};
 use self::scope::KeyRange;
 use self::seed::Seed;
 use self::snapshot::Snapshot;
@@ -164,6 +167,8 @@ pub struct Engine {
     /// What the version under way changes, once it serves reads.
     changes: Vec<Changes>,
     delta_status: DeltaStatus,
+    /// Bytes of deltas that are applied in a second, once one was.
+    apply_rate: Option<u64>,
     head: HeadTask,
     /// Whether a head search ended since the sync began.
     head_checked: bool,
@@ -213,6 +218,7 @@ pub struct Engine {
     meter: Meter,
     bytes_fetched: u64,
     requests_made: u64,
+    timings: Timings,
 
     audit: Audit,
     work: WorkQueue,
@@ -248,6 +254,7 @@ impl Engine {
             merge: None,
             changes: Vec::new(),
             delta_status: DeltaStatus::default(),
+            apply_rate: None,
             head: HeadTask::Idle,
             head_checked: false,
             target_renewed: false,
@@ -285,6 +292,7 @@ impl Engine {
             meter: Meter::default(),
             bytes_fetched: 0,
             requests_made: 0,
+            timings: Timings::default(),
             audit: Audit::default(),
             work: WorkQueue::default(),
             outputs: VecDeque::new(),
@@ -292,9 +300,8 @@ impl Engine {
             next_request: 0,
         };
         let request = engine.request(Pending::State);
-        engine
-            .outputs
-            .push_back(Output::Load { request, keys: vec![StoreKey::State, StoreKey::Audit] });
+        let keys = vec![StoreKey::State, StoreKey::Audit, StoreKey::Sources];
+        engine.outputs.push_back(Output::Load { request, keys });
         Ok(engine)
     }
 
@@ -424,13 +431,19 @@ impl Engine {
                 self.end_sync(Err(io::Failure::Error(aborted)), now);
             }
             Command::Get { read, collection, key, version } => {
-                self.start_read(read, Read { version, what: What::Get { collection, key } });
+                self.start_read(
+                    read,
+                    Read { version, what: What::Get { collection, key }, since: now },
+                );
             }
             Command::Range { read, range, version } => {
-                self.start_read(read, Read { version, what: What::Range(range) });
+                self.start_read(read, Read { version, what: What::Range(range), since: now });
             }
             Command::Prove { read, collection, key, version } => {
-                self.start_read(read, Read { version, what: What::Prove { collection, key } });
+                self.start_read(
+                    read,
+                    Read { version, what: What::Prove { collection, key }, since: now },
+                );
             }
             Command::Subscribe(scope) => self.subscribe(scope.into_iter().collect()),
             Command::Pin(version) => self.pin(version),
@@ -458,18 +471,18 @@ impl Engine {
         // The sync first: a read then finds the bundles that are about to be fetched anyway.
         self.step_sync(now);
         self.look_at_clock(now);
-        self.step_reads();
+        self.step_reads(now);
         self.start_loads();
         self.start_fetches(now);
         self.look_at_clock(now);
         // A job that fails for want of a source wakes who waited for it.
-        self.step_reads();
+        self.step_reads(now);
         self.step_head();
         self.step_sync(now);
         while self.start_loads() {
-            self.step_reads();
+            self.step_reads(now);
             self.start_fetches(now);
-            self.step_reads();
+            self.step_reads(now);
         }
         // A sync that ended here makes room for what was said meanwhile.
         self.step_follow(now);
@@ -488,6 +501,9 @@ impl Engine {
         let (state, audit) = (rows.next().flatten(), rows.next().flatten());
         if let Some(audit) = audit {
             self.audit.restore(&audit);
+        }
+        if let Some(row) = rows.next().flatten() {
+            self.sources.remember(record::parse(&row).unwrap_or_default());
         }
         match state {
             // Nothing was ever stored here.

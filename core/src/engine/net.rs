@@ -16,7 +16,7 @@ use crate::format::seed::PRELUDE_LEN;
 use crate::limits::{MAX_BOOTSTRAP_LEN, MAX_CHECKPOINT_LEN};
 use crate::map::{Map, Set};
 use crate::plan::queue::{Class, Queue, Ticket};
-use crate::plan::sources::{Severity, SourceId};
+use crate::plan::sources::{Kind, Severity, SourceId};
 use crate::planted::{self, Bug};
 use crate::trust::tiles::TileRef;
 use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
@@ -146,6 +146,13 @@ impl Job {
         self.bundle().map(|job| job.object.len.saturating_sub(job.bytes.len() as u64))
     }
 
+    pub(super) fn kind(&self) -> Kind {
+        match self.what {
+            What::Checkpoint | What::Bootstrap => Kind::Pointer,
+            What::SeedHead { .. } | What::Tile(_) | What::Blob(_) | What::Bundle(_) => Kind::Object,
+        }
+    }
+
     pub(super) fn is_sync(&self) -> bool {
         matches!(self.what, What::Bundle(_))
     }
@@ -210,8 +217,12 @@ pub(super) struct Fetch {
     pub(super) received: u64,
     pub(super) max_bytes: u64,
     pub(super) target: Target,
-    /// When it was asked for, and when bytes came last.
+    /// When it was asked for.
+    pub(super) asked: Millis,
+    /// When bytes came last, or it was asked for.
     pub(super) since: Millis,
+    /// Another one that brings the same.
+    pub(super) twin: Option<RequestId>,
 }
 
 /// Queue and fetches.
@@ -264,6 +275,9 @@ impl Net {
 impl Engine {
     pub(super) fn body_came(&mut self, request: RequestId, bytes: Vec<u8>, now: Millis) {
         let Some(fetch) = self.net.fetches.get_mut(&request) else { return };
+        if fetch.received == 0 {
+            self.timings.answers.add(now.since(fetch.asked));
+        }
         fetch.flowed(&mut self.sources, bytes.len() as u64, now);
         let from_seed = self.seed.as_ref().is_some_and(|seed| seed.id == fetch.source);
         self.bytes_fetched += if from_seed { 0 } else { bytes.len() as u64 };
@@ -318,21 +332,25 @@ impl Engine {
             job.lean = false;
             return self.net.queue.put_back(ticket, job);
         }
-        let paused = |retry_after_ms| Severity::Failure { retry_after_ms };
+        let away = |retry_after_ms| Severity::Away { retry_after_ms };
         let (code, severity, detail) = match failure {
-            FetchFailure::Network => ("peer/network", paused(None), "no answer"),
-            FetchFailure::Timeout => ("peer/timeout", paused(None), "no answer in time"),
+            FetchFailure::Network => ("peer/network", away(None), "no answer"),
+            FetchFailure::Timeout => ("peer/timeout", away(None), "no answer in time"),
             FetchFailure::Status { status: 404 | 410, .. } => {
                 ("peer/not-found", Severity::Missing, "the source does not have it")
             }
             FetchFailure::Status { retry_after_ms, .. } => {
-                ("peer/http-status", paused(*retry_after_ms), "the source answered with an error")
+                let asked = retry_after_ms.is_some();
+                let severity = if asked { away(*retry_after_ms) } else { Severity::Failure };
+                ("peer/http-status", severity, "the source answered with an error")
             }
             FetchFailure::TooLong => ("peer/too-long", Severity::Lie, TOO_LONG),
             FetchFailure::WrongRange => {
                 ("peer/wrong-range", Severity::Lie, "the answer is not the range asked for")
             }
-            FetchFailure::Cancelled => ("peer/cancelled", paused(None), "the fetch was cut off"),
+            FetchFailure::Cancelled => {
+                ("peer/cancelled", Severity::Failure, "the fetch was cut off")
+            }
         };
         let detail = match failure {
             FetchFailure::Status { status, .. } => {
@@ -354,9 +372,10 @@ impl Engine {
             // Its other objects may well hold, and asking for them costs nothing.
             fault.severity = Severity::Missing;
         }
-        self.sources.faulted(fetch.source, fault.code, fault.severity, now);
-        let source = String::from(self.sources.name(fetch.source));
-        let Fetch { ticket, mut job, target, .. } = fetch;
+        let blame = (fault.severity, fetch.job.kind());
+        self.sources.faulted(fetch.source, fault.code, blame, now);
+        let (fetch_source, source) = (fetch.source, String::from(self.sources.name(fetch.source)));
+        let Fetch { ticket, mut job, target, twin, .. } = fetch;
         let said = [&source, ": ", &fault.detail, " (", &target.path, ")"].concat();
         self.event(Event::Fault {
             source,
@@ -364,6 +383,10 @@ impl Engine {
             object: target.path,
             detail: fault.detail,
         });
+        if let Some(twin) = twin.and_then(|twin| self.net.fetches.get_mut(&twin)) {
+            // The other one goes on alone.
+            return twin.job.avoid.push(fetch_source);
+        }
         if let What::Bundle(bundle) = &mut job.what
             && !planted::is(Bug::StalePrefix)
         {
@@ -371,8 +394,8 @@ impl Engine {
         }
         job.tries += 1;
         job.last_fault = Some((fault.code, said));
-        if !job.avoid.contains(&fetch.source) {
-            job.avoid.push(fetch.source);
+        if !job.avoid.contains(&fetch_source) {
+            job.avoid.push(fetch_source);
         }
         let missing = fault.severity == Severity::Missing;
         let in_seed = usize::from(self.seed.is_some());
@@ -391,21 +414,29 @@ impl Engine {
     }
 
     /// Ends a fetch whose bytes are verified.
-    pub(super) fn fetch_done(&mut self, request: RequestId) -> Option<Fetch> {
+    pub(super) fn fetch_done(&mut self, request: RequestId, now: Millis) -> Option<Fetch> {
         let fetch = self.net.fetches.remove(&request)?;
-        self.sources.succeeded(fetch.source);
+        self.sources.succeeded(fetch.source, fetch.job.kind(), now);
+        self.timings.transfers.add(now.since(fetch.asked));
+        self.end_race(&fetch);
         Some(fetch)
     }
 
     /// Takes a fetch out; one whose completion is still to come is cancelled.
     pub(super) fn take_fetch(&mut self, request: RequestId) -> Option<Fetch> {
-        let fetch = self.net.fetches.remove(&request)?;
+        let mut fetch = self.net.fetches.remove(&request)?;
         fetch.stopped(&mut self.sources);
         if !fetch.ended && self.pending.contains_key(&request) {
             self.net.cancelled.insert(request);
             self.outputs.push_back(Output::CancelFetch { request });
         }
-        if let What::Bundle(job) = &fetch.job.what {
+        match fetch.twin.and_then(|twin| self.net.fetches.get_mut(&twin)) {
+            Some(twin) => twin.twin = None,
+            None => fetch.twin = None,
+        }
+        if let What::Bundle(job) = &fetch.job.what
+            && fetch.twin.is_none()
+        {
             self.unseat_riders(&job.object.name);
         }
         Some(fetch)
@@ -495,7 +526,7 @@ impl Fault {
     }
 
     pub(super) fn truncated() -> Self {
-        let severity = Severity::Failure { retry_after_ms: None };
+        let severity = Severity::Failure;
         let detail = String::from("the body ends before the signed length");
         Self { code: "peer/truncated", severity, detail }
     }

@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::plan::queue::{Class, Ticket};
+use crate::plan::record;
 use crate::plan::sources::{Ask, BULK_BYTES, Choice, Flight, Purpose, Severity, SourceId, Sources};
 use crate::types::Millis;
 
@@ -87,6 +88,7 @@ fn choose(
                 never: seed.map(|seed| seed.id),
                 only: job.prefer.filter(|source| !job.avoid.contains(source)),
                 len: job.likely_bytes(job.max_bytes()),
+                kind: job.kind(),
                 purpose: purpose(ticket.class(), job),
                 flights,
             };
@@ -105,6 +107,11 @@ impl Net {
         let flights = self.fetches.values().filter(|fetch| !fetch.ended);
         flights.map(|fetch| Flight { source: fetch.source, left: fetch.left() }).collect()
     }
+
+    /// What is under way of all others.
+    pub(super) fn flights_but(&self, source: SourceId) -> Vec<Flight> {
+        self.flights().into_iter().filter(|flight| flight.source != source).collect()
+    }
 }
 
 impl Fetch {
@@ -113,7 +120,7 @@ impl Fetch {
     }
 
     /// What is likely still to come.
-    fn left(&self) -> u64 {
+    pub(super) fn left(&self) -> u64 {
         self.job.likely_bytes(self.max_bytes).saturating_sub(self.received)
     }
 
@@ -155,9 +162,7 @@ impl Engine {
         self.leave_the_slow(now);
         loop {
             let flying = self.net.fetches.len();
-            let here = self.net.bytes_in_flight() + self.store.waiting_bytes() as u64;
-            let left = BYTE_BUDGET.saturating_sub(self.store.given_bytes() as u64);
-            let left = left.min(MEMORY_BUDGET).saturating_sub(here);
+            let left = self.room();
             let (sources, seed) = (&self.sources, self.seed.as_ref());
             let (channel, flights) = (self.channel.as_str(), self.net.flights());
             let mut wake: Option<Millis> = self.net.wake;
@@ -184,16 +189,37 @@ impl Engine {
             match taken {
                 None => break,
                 Some((_, job, None)) => self.job_failed(job, now),
-                Some((ticket, job, Some(source))) => self.start_fetch(ticket, job, source, now),
+                Some((ticket, job, Some(source))) => {
+                    self.start_fetch(ticket, job, source, now);
+                }
             }
         }
         if !self.net.fetches.is_empty() && self.are_several(now) {
+            self.race_the_last(now);
             let look = now.plus(LOOK_MS);
             self.net.wake = Some(self.net.wake.map_or(look, |wake| wake.min(look)));
         }
     }
 
-    fn start_fetch(&mut self, ticket: Ticket, job: Job, source: SourceId, now: Millis) {
+    /// The bytes that the budget leaves.
+    fn room(&self) -> u64 {
+        let here = self.net.bytes_in_flight() + self.store.waiting_bytes() as u64;
+        let left = BYTE_BUDGET.saturating_sub(self.store.given_bytes() as u64);
+        left.min(MEMORY_BUDGET).saturating_sub(here)
+    }
+
+    /// Whether there are a place and room for so many bytes more.
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
+        self.net.fetches.len() < MAX_FETCHES && bytes <= self.room()
+    }
+
+    pub(super) fn start_fetch(
+        &mut self,
+        ticket: Ticket,
+        job: Job,
+        source: SourceId,
+        now: Millis,
+    ) -> RequestId {
         let request = self.request(Pending::Fetch);
         let target = job.target(self.channel.as_str());
         let max_bytes = job.max_bytes();
@@ -212,7 +238,7 @@ impl Engine {
             max_bytes,
             deadline: now.plus(FETCH_MS + max_bytes / FETCH_BYTES_PER_MS),
         });
-        let (body, since) = (Vec::new(), now);
+        let (body, asked, since) = (Vec::new(), now, now);
         let fetch = Fetch {
             ticket,
             job,
@@ -222,9 +248,18 @@ impl Engine {
             received: 0,
             max_bytes,
             target,
+            asked,
             since,
+            twin: None,
         };
         self.net.fetches.insert(request, fetch);
+        request
+    }
+
+    /// What was measured of the sources is written with the next transaction.
+    pub(super) fn note_sources(&mut self, now: Millis) {
+        let records = self.sources.records(self.seed.as_ref().map(|seed| seed.id), now);
+        self.store.put_sources(record::encode(&records));
     }
 
     fn are_several(&self, now: Millis) -> bool {
@@ -246,21 +281,13 @@ impl Engine {
 
     fn is_slow(&self, request: RequestId, now: Millis) -> bool {
         let Some(fetch) = self.net.fetches.get(&request) else { return false };
-        if fetch.ended || fetch.job.moves >= MOVES_MAX || self.is_seed(fetch.source) {
+        let raced = fetch.twin.is_some();
+        if raced || fetch.ended || fetch.job.moves >= MOVES_MAX || self.is_seed(fetch.source) {
             return false;
         }
-        let flights = self.net.flights();
-        let others: Vec<Flight> =
-            flights.iter().filter(|flight| flight.source != fetch.source).copied().collect();
-        let mut beside = flights;
-        let own = Flight { source: fetch.source, left: fetch.left() };
-        if let Some(at) = beside.iter().position(|flight| *flight == own) {
-            beside.swap_remove(at);
-        }
-        // Who gave nothing for a while will hardly give more in the next while.
+        let others = self.net.flights_but(fetch.source);
         let still = now.since(fetch.since);
-        let stay = self.sources.expected_ms(fetch.source, own.left, &beside, now);
-        let stay = stay.unwrap_or(0).max(still);
+        let stay = self.stay_ms(request, now).unwrap_or(0);
         if stay < GAIN_MS {
             return false;
         }
@@ -272,6 +299,7 @@ impl Engine {
             never: self.seed.as_ref().map(|seed| seed.id),
             only: None,
             len,
+            kind: fetch.job.kind(),
             purpose: purpose(fetch.ticket.class(), &fetch.job),
             flights: &others,
         };
@@ -291,6 +319,19 @@ impl Engine {
         stay > 2 * go + GAIN_MS
     }
 
+    /// How long a transfer will still take where it is.
+    pub(super) fn stay_ms(&self, request: RequestId, now: Millis) -> Option<u64> {
+        let fetch = self.net.fetches.get(&request)?;
+        let own = Flight { source: fetch.source, left: fetch.left() };
+        let mut beside = self.net.flights();
+        if let Some(at) = beside.iter().position(|flight| *flight == own) {
+            beside.swap_remove(at);
+        }
+        let stay = self.sources.expected_ms(fetch.source, own.left, &beside, now);
+        // Who gave nothing for a while will hardly give more in the next while.
+        Some(stay.unwrap_or(0).max(now.since(fetch.since)))
+    }
+
     fn leave(&mut self, request: RequestId, now: Millis) {
         let Some(Fetch { source, received, .. }) = self.net.fetches.get(&request) else { return };
         let (source, silent) = (*source, *received == 0);
@@ -301,8 +342,7 @@ impl Engine {
         // Who is merely slower than others is not to blame.
         let code = if silent { "peer/timeout" } else { "peer/slow" };
         if silent {
-            let failure = Severity::Failure { retry_after_ms: None };
-            self.sources.faulted(source, code, failure, now);
+            self.sources.faulted(source, code, (Severity::Failure, job.kind()), now);
         }
         let name = String::from(self.sources.name(source));
         let detail = String::from("another source would have been done");

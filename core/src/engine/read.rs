@@ -18,7 +18,7 @@ use crate::tree::proof;
 use crate::tree::verify::VerifiedFrame;
 use crate::tree::view::Spot;
 use crate::trust::proof::FullProof;
-use crate::types::{Identity, ObjectKind, Version, WireName};
+use crate::types::{Identity, Millis, ObjectKind, Version, WireName};
 
 use super::blob::Wish;
 use super::frames::{Got, Lack, Part, Which};
@@ -38,6 +38,8 @@ pub(super) struct Read {
     /// The version to read from; the one that serves, where none is named.
     pub(super) version: Option<Version>,
     pub(super) what: What,
+    /// When it came.
+    pub(super) since: Millis,
 }
 
 #[derive(Clone, Debug)]
@@ -110,19 +112,21 @@ impl Engine {
     }
 
     /// Goes on with every read that was woken.
-    pub(super) fn step_reads(&mut self) {
+    pub(super) fn step_reads(&mut self, now: Millis) {
         while let Some(id) = self.ready_reads.pop_front() {
             let Some(read) = self.reads.get(&id).cloned() else { continue };
             match self.step_read(id, &read) {
                 Ok(Step::Waits) => {}
-                Ok(Step::Done(answer)) => self.finish_read(id, Ok(answer)),
-                Err(failure) => self.finish_read(id, Err(failure)),
+                Ok(Step::Done(answer)) => self.finish_read(id, Ok(answer), now),
+                Err(failure) => self.finish_read(id, Err(failure), now),
             }
         }
     }
 
-    fn finish_read(&mut self, id: ReadId, answer: Result<Answer, Failure>) {
-        self.reads.remove(&id);
+    fn finish_read(&mut self, id: ReadId, answer: Result<Answer, Failure>, now: Millis) {
+        if let Some(read) = self.reads.remove(&id) {
+            self.timings.reads.add(now.since(read.since));
+        }
         self.answer(id, answer);
     }
 

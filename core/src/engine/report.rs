@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::format::manifest::Params;
+use crate::plan::histogram::Histogram;
 use crate::plan::sources::SourceStatus;
 use crate::trust::freshness::Freshness;
 use crate::types::{Identity, Version};
@@ -115,6 +116,8 @@ pub enum Event {
         collection: String,
         /// The road.
         road: Road,
+        /// Why not another one.
+        why: Why,
     },
     /// A delta does not lead where it says, so the collection comes by its base.
     DeltaRefused {
@@ -170,6 +173,34 @@ pub enum Road {
     Delta(usize),
     /// By the base's bundles, as far as they are not held, and the overlay over them.
     Base,
+}
+
+/// Why a collection comes by its road.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It is held.
+    Held,
+    /// No other leads there.
+    Only,
+    /// What lies over the base that is held has become too much.
+    Outgrown,
+    /// It has fewer bytes.
+    Bytes,
+    /// It takes less time, by what sources gave and deltas took.
+    Time,
+}
+
+impl Why {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Only => "only",
+            Self::Outgrown => "outgrown",
+            Self::Bytes => "bytes",
+            Self::Time => "time",
+        }
+    }
 }
 
 /// A verified object that does not lead to the signed root.
@@ -264,6 +295,21 @@ pub struct Status {
     pub deltas: DeltaStatus,
     /// Plain bytes of the frames and dictionaries that reads had decoded since the engine was made.
     pub decoded_bytes: u64,
+    /// How long things took since the engine was made.
+    pub timings: Timings,
+}
+
+/// How long things took since the engine was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// From a request to its first bytes.
+    pub answers: Histogram,
+    /// From a request to its last byte, verified.
+    pub transfers: Histogram,
+    /// From a transaction's begin to its end.
+    pub transactions: Histogram,
+    /// From a read to its answer.
+    pub reads: Histogram,
 }
 
 /// What deltas cost and brought since the engine was made.

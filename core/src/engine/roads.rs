@@ -1,6 +1,7 @@
 //! By which road a version's collections come home: kept as they are, by a delta, or by a base.
 //!
-//! Decided by the signed lengths alone. A road that turns out not to lead there (a segment that
+//! The fewer signed bytes win, but where the other road takes much less time: by what sources are
+//! measured to give, and how long deltas took to apply here. A road that turns out not to lead there (a segment that
 //! nobody has, rows that the store lost, a delta that does not give the signed root) is left for
 //! the base's: it needs nothing that is held.
 
@@ -18,7 +19,7 @@ use super::Engine;
 use super::blob::{BlobSpec, Poll, Wish};
 use super::frames::{Part, Which};
 use super::head::HeadTask;
-use super::io::{Event, Failure, Phase, Road, StoreKey};
+use super::io::{Event, Failure, Phase, Road, StoreKey, Why};
 use super::snapshot::{Shelf, Snapshot};
 
 /// Entries over a base of up to so many bytes are never too many.
@@ -26,35 +27,77 @@ const SMALL_OVERLAY: u64 = 1 << 20;
 /// Above that they may have this part of the base's plain bytes, before another base is taken.
 const OVERLAY_PART: u64 = 8;
 
+/// The time of one delta from which on it says how quick applying is.
+const APPLY_KNOWN_MS: u64 = 20;
+/// More bytes are worth it for twice the speed, and so much less time.
+const ROAD_GAIN_MS: u64 = 1000;
+
+/// What roads are compared by: bytes a second, as far as they are known.
+struct Pace {
+    network: Option<u64>,
+    apply: Option<u64>,
+}
+
+impl Pace {
+    /// Whether a delta is the better road than fetching the rest, and why; `saves`: whether bytes
+    /// alone count, because somebody pays for them.
+    fn compare(&self, delta: u64, rest: u64, saves: bool) -> (bool, Why) {
+        let fewer = delta <= rest;
+        let (Some(network), Some(apply), false) = (self.network, self.apply, saves) else {
+            return (fewer, Why::Bytes);
+        };
+        let ms = |bytes: u64, rate: u64| bytes.saturating_mul(1000) / rate.max(1);
+        let by_delta = ms(delta, network).saturating_add(ms(delta, apply));
+        let by_rest = ms(rest, network);
+        // A delta with more bytes is never quicker.
+        let quicker = by_delta / 2 >= by_rest && by_delta >= by_rest.saturating_add(ROAD_GAIN_MS);
+        if fewer && quicker { (false, Why::Time) } else { (fewer, Why::Bytes) }
+    }
+}
+
 impl Engine {
     /// The road of a collection of a version that is about to be brought.
-    fn road(&self, manifest: &WireName, collection: &Collection) -> Road {
+    fn road(&self, manifest: &WireName, collection: &Collection) -> (Road, Why) {
+        const ALONE: (Road, Why) = (Road::Base, Why::Only);
         let held = self.committed.as_ref().and_then(|held| Some((held, held.held(collection)?)));
-        let Some((held, (at, shelf))) = held else { return Road::Base };
+        let Some((held, (at, shelf))) = held else { return ALONE };
         if self.base_only.as_ref() == Some(manifest) || self.has_lost(held) {
-            return Road::Base;
+            return ALONE;
         }
         let same_base = shelf.base.directory == collection.base.directory;
         let same_root =
             held.manifest.collections.get(at).map(|c| c.tree.root) == Some(collection.tree.root);
         if !same_base && is_outgrown(shelf) {
-            return Road::Base;
+            return (Road::Base, Why::Outgrown);
         }
         if same_root {
-            return Road::Keep;
+            return (Road::Keep, Why::Held);
         }
         if self.scope.contains_key(collection.name.as_str()) {
-            return Road::Base;
+            return ALONE;
         }
-        let Some((_, _, delta)) = held.delta_to(collection) else { return Road::Base };
+        let Some((_, _, number)) = held.delta_to(collection) else { return ALONE };
+        let Some(delta) = collection.deltas.get(number) else { return ALONE };
+        if shelf.view.layers().len() + 1 >= MAX_HELD_LAYERS {
+            return (Road::Base, Why::Outgrown);
+        }
         let overlay = collection.overlay.map_or(0, |overlay| overlay.wire_len);
         let bundles = if same_base { 0 } else { collection.base.wire_len };
-        let cheaper = collection
-            .deltas
-            .get(delta)
-            .is_some_and(|delta| delta.wire_len() <= overlay.saturating_add(bundles));
-        let room = shelf.view.layers().len() + 1 < MAX_HELD_LAYERS;
-        if cheaper && room { Road::Delta(delta) } else { Road::Base }
+        let pace = Pace { network: self.sources.usual_rate(), apply: self.apply_rate };
+        let saves = self.standing.few().is_some();
+        match pace.compare(delta.wire_len(), overlay.saturating_add(bundles), saves) {
+            (true, why) => (Road::Delta(number), why),
+            (false, why) => (Road::Base, why),
+        }
+    }
+
+    /// A delta of so many bytes was applied.
+    pub(super) fn applied(&mut self, bytes: u64, ms: u64) {
+        let rate = bytes.saturating_mul(1000) / ms.max(1);
+        // What took a moment says little.
+        if ms >= APPLY_KNOWN_MS {
+            self.apply_rate = Some(self.apply_rate.map_or(rate, |known| (known + rate) / 2).max(1));
+        }
     }
 
     /// Whether a version lacks rows that were looked for.
@@ -69,10 +112,10 @@ impl Engine {
         manifest: &Manifest,
         name: &WireName,
     ) -> Result<Option<Vec<Shelf>>, Failure> {
-        let roads: Vec<Road> =
+        let roads: Vec<(Road, Why)> =
             manifest.collections.iter().map(|collection| self.road(name, collection)).collect();
         let mut wanted = Vec::new();
-        for (collection, road) in manifest.collections.iter().zip(&roads) {
+        for (collection, (road, _)) in manifest.collections.iter().zip(&roads) {
             let object = collection.base.directory;
             if *road == Road::Base && self.held_directory(collection).is_none() {
                 wanted.push(object);
@@ -87,7 +130,7 @@ impl Engine {
             return Ok(None);
         }
         let mut shelves = Vec::new();
-        for (collection, road) in manifest.collections.iter().zip(roads) {
+        for (collection, (road, why)) in manifest.collections.iter().zip(roads) {
             let held = self.committed.as_ref().and_then(|held| held.held(collection));
             let shelf = match (road, held) {
                 (Road::Keep, Some((_, shelf))) => Ok(shelf.clone().kept_for(collection)),
@@ -106,7 +149,7 @@ impl Engine {
                 Failure::Error(error)
             })?;
             let name = collection.name.as_str();
-            self.event(Event::Road { collection: name.into(), road });
+            self.event(Event::Road { collection: name.into(), road, why });
             shelves.push(shelf.within(self.scope.get(name).cloned()));
         }
         for object in wanted {
@@ -212,4 +255,30 @@ impl Engine {
 fn is_outgrown(shelf: &Shelf) -> bool {
     let most = SMALL_OVERLAY.max(shelf.base.tree.plain_len / OVERLAY_PART);
     shelf.overlay_len().is_some_and(|len| len > most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_bytes_win_but_for_much_less_time() {
+        const MB: u64 = 1_000_000;
+        let quick = |apply| Pace { network: Some(50 * MB), apply };
+        let cases = [
+            // Two seconds of applying against a quarter of one on the line.
+            (quick(Some(5 * MB)), (10 * MB, 12 * MB), false, (false, Why::Time)),
+            // As much, but somebody pays.
+            (quick(Some(5 * MB)), (10 * MB, 12 * MB), true, (true, Why::Bytes)),
+            (quick(Some(50 * MB)), (10 * MB, 12 * MB), false, (true, Why::Bytes)),
+            (quick(None), (10 * MB, 12 * MB), false, (true, Why::Bytes)),
+            // A tenth of both is no matter of a second.
+            (quick(Some(5 * MB)), (MB, MB + 1), false, (true, Why::Bytes)),
+            (Pace { network: Some(MB), apply: Some(5 * MB) }, (10, 12), false, (true, Why::Bytes)),
+            (quick(Some(5 * MB)), (12 * MB, 10 * MB), false, (false, Why::Bytes)),
+        ];
+        for (at, (pace, (delta, rest), saves, expected)) in cases.into_iter().enumerate() {
+            assert_eq!(pace.compare(delta, rest, saves), expected, "case {at}");
+        }
+    }
 }

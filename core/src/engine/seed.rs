@@ -12,7 +12,7 @@ use alloc::string::String;
 use crate::error::{Error, TrustError};
 use crate::format::seed::{PRELUDE_LEN, SeedIndex, index_len};
 use crate::plan::queue::Class;
-use crate::plan::sources::{Severity, SourceId};
+use crate::plan::sources::{Kind, Severity, SourceId};
 use crate::types::Millis;
 
 use super::Engine;
@@ -159,7 +159,7 @@ impl Engine {
     pub(super) fn seed_lacks(&mut self, object: String, now: Millis) {
         let Some(seed) = &self.seed else { return };
         let code = "peer/not-found";
-        self.sources.faulted(seed.id, code, Severity::Missing, now);
+        self.sources.faulted(seed.id, code, (Severity::Missing, Kind::Pointer), now);
         let (source, detail) = (String::from(self.sources.name(seed.id)), "it is not listed");
         self.event(Event::Fault { source, code, object, detail: String::from(detail) });
     }

@@ -30,6 +30,7 @@ impl Engine {
             kept: self.kept.iter().map(|kept| kept.manifest.version).collect(),
             deltas: self.delta_status,
             decoded_bytes: self.decoded_bytes,
+            timings: self.timings,
         }
     }
 

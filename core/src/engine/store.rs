@@ -46,6 +46,8 @@ pub(super) struct StoreDesk {
     deletes: Vec<StoreKey>,
     state: Option<StatePut>,
     audit: Option<Vec<u8>>,
+    /// What is to be remembered of the sources.
+    sources: Option<Vec<u8>>,
     /// The transactions under way, the oldest first.
     under_way: VecDeque<Given>,
     /// Since when enough rows wait for a transaction to be due.
@@ -78,6 +80,8 @@ pub(super) struct Given {
     pub(super) commit: bool,
     /// Whether it holds a state record.
     pub(super) state: bool,
+    /// When it was given.
+    pub(super) since: Millis,
 }
 
 impl Given {
@@ -169,6 +173,11 @@ impl StoreDesk {
         self.audit = Some(bytes);
     }
 
+    /// What is to be remembered of the sources; it goes with the next transaction, but makes none.
+    pub(super) fn put_sources(&mut self, bytes: Vec<u8>) {
+        self.sources = Some(bytes);
+    }
+
     /// Bytes of the rows that wait for a transaction.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
@@ -227,6 +236,7 @@ impl StoreDesk {
         let has_state = state.is_some();
         puts.extend(state.map(|state| (StoreKey::State, Rc::new(state.bytes))));
         puts.extend(self.audit.take().map(|bytes| (StoreKey::Audit, Rc::new(bytes))));
+        puts.extend(self.sources.take().map(|bytes| (StoreKey::Sources, Rc::new(bytes))));
         self.under_way.push_back(Given {
             request: Some(request),
             keys,
@@ -234,6 +244,7 @@ impl StoreDesk {
             deletes: deletes.clone(),
             commit,
             state: has_state,
+            since: now,
         });
         Some(StoreBatch { puts, bodies, deletes, durable })
     }

@@ -213,6 +213,7 @@ impl Engine {
             sync.phase = Phase::Commit;
         }
         self.phase_event(Phase::Commit);
+        self.note_sources(now);
         self.save_state(true);
         false
     }
@@ -412,6 +413,7 @@ impl Engine {
         now: Millis,
     ) {
         let batch = self.store.ended(request, result.is_ok());
+        self.timings.transactions.add(now.since(batch.since));
         if batch.state {
             self.rolled_back(result.map_err(Failure::Store));
         }
@@ -569,8 +571,10 @@ impl Engine {
                 }
             }
         }
-        for fetch in self.net.fetches.values() {
-            if let What::Bundle(job) = &fetch.job.what {
+        for (request, fetch) in self.net.fetches.iter() {
+            if let What::Bundle(job) = &fetch.job.what
+                && !fetch.is_copy(*request)
+            {
                 bytes_done += job.verified_len as u64;
             }
         }

@@ -152,7 +152,7 @@ impl Engine {
                 }
                 WorkItem::Apply => {
                     ended = true;
-                    self.apply_on()
+                    self.apply_on(now)
                 }
                 WorkItem::Merge => {
                     ended = true;
@@ -182,14 +182,14 @@ impl Engine {
         let result = match &what {
             What::Blob(spec) => match spec.verdict(&body) {
                 Ok(()) => {
-                    self.fetch_done(request);
+                    self.fetch_done(request, now);
                     self.blob_fetched(spec, body);
                     return cost;
                 }
                 Err(fault) => Err(fault),
             },
             What::Tile(tile) => {
-                self.fetch_done(request);
+                self.fetch_done(request, now);
                 self.tile_came(*tile, body, source, now);
                 return cost + SIGNATURE_COST;
             }
@@ -203,7 +203,7 @@ impl Engine {
         };
         match result {
             Ok(()) => {
-                self.fetch_done(request);
+                self.fetch_done(request, now);
             }
             Err(fault) => self.fetch_faulted(request, fault, now),
         }
@@ -253,7 +253,7 @@ impl Engine {
     fn finish_bundle(&mut self, request: RequestId, now: Millis) -> usize {
         let ended = self.net.fetches.get(&request).is_some_and(|fetch| fetch.ended);
         if ended
-            && let Some(fetch) = self.fetch_done(request)
+            && let Some(fetch) = self.fetch_done(request, now)
             && let What::Bundle(job) = fetch.job.what
         {
             let body = fetch.target.range.is_none().then_some(request);

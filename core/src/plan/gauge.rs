@@ -19,6 +19,8 @@ pub struct Gauge {
     since: Millis,
     flows: u32,
     latency_ms: Option<u64>,
+    /// What was measured before the client last started: rate and latency.
+    before: (Option<u64>, Option<u64>),
 }
 
 impl Gauge {
@@ -54,15 +56,33 @@ impl Gauge {
 
     /// Bytes a second, once enough is known; a source that stands still sinks.
     pub fn rate(&self, now: Millis) -> Option<u64> {
-        let mut seen = self.clone();
-        seen.pass(now);
-        let known = seen.bytes >= KNOWN_BYTES || seen.ms >= KNOWN_MS;
-        known.then(|| (seen.bytes.saturating_mul(1000) / seen.ms.max(1)).max(1))
+        let passed = if self.flows > 0 { now.0.saturating_sub(self.since.0) } else { 0 };
+        self.known(self.ms + passed)
+    }
+
+    fn known(&self, ms: u64) -> Option<u64> {
+        let known = self.bytes >= KNOWN_BYTES || ms >= KNOWN_MS;
+        known.then(|| (self.bytes.saturating_mul(1000) / ms.max(1)).max(1))
+    }
+
+    /// Bytes a second while any came, or before the last start as long as nothing is known.
+    pub fn usual(&self) -> Option<u64> {
+        self.known(self.ms).or(self.before.0)
+    }
+
+    /// [`Self::rate`], or what it was before the last start as long as nothing is known.
+    pub fn expected(&self, now: Millis) -> Option<u64> {
+        self.rate(now).or(self.before.0)
     }
 
     /// Milliseconds from a request to its first bytes, as short as they lately were.
     pub fn latency_ms(&self) -> Option<u64> {
-        self.latency_ms
+        self.latency_ms.or(self.before.1)
+    }
+
+    /// What was measured before the last start, in bytes a second and milliseconds.
+    pub(super) fn recall(&mut self, rate: Option<u64>, latency_ms: Option<u64>) {
+        self.before = (rate, latency_ms);
     }
 
     fn pass(&mut self, now: Millis) {

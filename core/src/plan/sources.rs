@@ -2,8 +2,9 @@
 //!
 //! Asked is who is expected to be done first: measured latency, and what is under way there at its
 //! measured rate. A lie (bytes that are not what was signed) costs a source its place for a while
-//! that doubles; a failure (no answer, a broken connection, an overloaded server) only a pause. An
-//! attacker who runs a source can waste one object's bytes, and then waits for the ban to end.
+//! that doubles; a failure (no answer, a broken connection, an overloaded server) only a pause
+//! (`retry`). An attacker who runs a source can waste one object's bytes, and then waits for the
+//! ban to end. What is measured is remembered from one start to the next (`record`).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,14 +13,12 @@ use crate::planted::{self, Bug};
 use crate::types::Millis;
 
 use super::gauge::Gauge;
+use super::record::SourceRecord;
+pub use super::retry::Kind;
+use super::retry::{Retry, SplitMix64};
 
 const BAN_MS: u64 = 30_000;
 const BAN_MS_MAX: u64 = 3_600_000;
-const PAUSE_MS: u64 = 200;
-const PAUSE_MS_MAX: u64 = 10_000;
-/// A failure counts less by one for each so many milliseconds since, at most so many failures do.
-const FORGIVE_MS: u64 = 10_000;
-const FAILURES_MAX: u32 = 12;
 /// Requests at once to one source; beyond 8 a browser gains nothing.
 const PLACES: usize = 6;
 /// Places beyond that for what somebody waits for.
@@ -78,11 +77,13 @@ pub enum SourceState {
 pub enum Severity {
     /// The bytes are not what was signed.
     Lie,
-    /// It could not answer; it may later.
-    Failure {
+    /// It gave no answer, or asked to be left alone: nothing is asked of it for a while.
+    Away {
         /// The pause it asked for.
         retry_after_ms: Option<u64>,
     },
+    /// It failed an object; others of its kind may fail too.
+    Failure,
     /// It does not have the object, or is behind; it may well have others.
     Missing,
 }
@@ -92,10 +93,8 @@ struct Source {
     name: String,
     removed: bool,
     banned_until: Millis,
-    paused_until: Millis,
     lies: u32,
-    failures_in_a_row: u32,
-    failed_at: Millis,
+    retries: [Retry; Kind::ALL.len()],
     /// How often it had nothing newer since the last news.
     quiet: u32,
     gauge: Gauge,
@@ -149,6 +148,8 @@ pub struct Ask<'a> {
     pub only: Option<SourceId>,
     /// The object's length in bytes, at most.
     pub len: u64,
+    /// What kind of object it is.
+    pub kind: Kind,
     /// What it is for.
     pub purpose: Purpose,
     /// What is under way, of everybody.
@@ -159,54 +160,56 @@ pub struct Ask<'a> {
 #[derive(Clone, Debug)]
 pub struct Sources {
     sources: Vec<Source>,
+    remembered: Vec<SourceRecord>,
     jitter: SplitMix64,
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, seeded, good enough for jitter.
-#[derive(Clone, Debug)]
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Between half of a span and the whole of it.
-    fn half_to_whole(&mut self, span: u64) -> u64 {
-        let half = span / 2;
-        half + self.next() % (span - half + 1)
-    }
 }
 
 impl Sources {
     /// No source yet.
     pub fn new(seed: u64) -> Self {
-        Self { sources: Vec::new(), jitter: SplitMix64(seed) }
+        Self { sources: Vec::new(), remembered: Vec::new(), jitter: SplitMix64(seed) }
     }
 
     /// Adds a source under the next number.
     pub fn add(&mut self, name: String) -> SourceId {
         let id = number(self.sources.len());
-        self.sources.push(Source {
+        let mut source = Source {
             name,
             removed: false,
             banned_until: Millis(0),
-            paused_until: Millis(0),
             lies: 0,
-            failures_in_a_row: 0,
-            failed_at: Millis(0),
+            retries: Default::default(),
             quiet: 0,
             gauge: Gauge::default(),
             bytes: 0,
             requests: 0,
             faults: 0,
             last_fault: None,
-        });
+        };
+        source.recall(&self.remembered);
+        self.sources.push(source);
         id
+    }
+
+    /// What was remembered of the sources, those that are to be added as well.
+    pub fn remember(&mut self, records: Vec<SourceRecord>) {
+        for source in &mut self.sources {
+            source.recall(&records);
+        }
+        self.remembered = records;
+    }
+
+    /// What is to be remembered: of those that were asked what is known now, but for one, and of
+    /// others what was.
+    pub fn records(&self, but: Option<SourceId>, now: Millis) -> Vec<SourceRecord> {
+        let asked = self.numbered().filter(|(id, source)| source.requests > 0 && Some(*id) != but);
+        let mut records: Vec<_> = asked.map(|(_, source)| source.record(now)).collect();
+        for record in &self.remembered {
+            if records.iter().all(|known| known.name != record.name) {
+                records.push(record.clone());
+            }
+        }
+        records
     }
 
     /// Asks a source no more.
@@ -238,10 +241,11 @@ impl Sources {
         let asked = |id| ask.never != Some(id) && ask.only.is_none_or(|only| only == id);
         let usable = |source: &Source| !source.removed && source.banned_until <= now;
         let all = || self.numbered().filter(|(id, source)| asked(*id) && usable(source));
-        let free = || all().filter(|(_, source)| source.paused_until <= now);
-        let later = all().map(|(_, source)| source.paused_until).filter(|time| *time > now).min();
+        let paused_until = |source: &Source| source.retry(ask.kind).paused_until;
+        let free = || all().filter(|(_, source)| paused_until(source) <= now);
+        let later = all().map(|(_, source)| paused_until(source)).filter(|time| *time > now).min();
         let guess = Guess {
-            rate: free().filter_map(|(_, source)| source.gauge.rate(now)).max().unwrap_or(RATE),
+            rate: free().filter_map(|(_, source)| source.gauge.expected(now)).max().unwrap_or(RATE),
             latency_ms: free().filter_map(|(_, s)| s.gauge.latency_ms()).min().unwrap_or(0),
         };
         let best = free()
@@ -249,7 +253,7 @@ impl Sources {
                 let avoided = ask.avoid.contains(&id);
                 let quiet = if ask.purpose == Purpose::News { source.quiet } else { 0 };
                 let ms = source.expected_ms(id, ask, &guess, now);
-                (avoided, source.failing(ask.purpose, now), quiet, ms / STEP_MS, id)
+                (avoided, source.failing(ask, now), quiet, ms / STEP_MS, id)
             })
             .min();
         match (best, later) {
@@ -276,7 +280,7 @@ impl Sources {
         failing: u32,
         now: Millis,
     ) -> usize {
-        let rate = self.get(id).and_then(|source| source.gauge.rate(now));
+        let rate = self.get(id).and_then(|source| source.gauge.expected(now));
         match purpose {
             Purpose::Read => PLACES + EXTRA_PLACES,
             Purpose::News => PLACES,
@@ -287,10 +291,11 @@ impl Sources {
         }
     }
 
-    /// How many may be asked now.
+    /// How many may be asked for objects now.
     pub fn usable(&self, never: Option<SourceId>, now: Millis) -> usize {
         let usable = |source: &Source| {
-            !source.removed && source.banned_until <= now && source.paused_until <= now
+            let free = source.retry(Kind::Object).paused_until <= now;
+            !source.removed && source.banned_until <= now && free
         };
         self.numbered().filter(|(id, source)| never != Some(*id) && usable(source)).count()
     }
@@ -306,8 +311,22 @@ impl Sources {
     ) -> Option<u64> {
         let source = self.get(id)?;
         let guess = Guess { rate: source.gauge.rate(now)?, latency_ms: 0 };
-        let ask = Ask { avoid: &[], never: None, only: None, len, purpose: Purpose::Sync, flights };
+        let ask = Ask {
+            avoid: &[],
+            never: None,
+            only: None,
+            len,
+            kind: Kind::Object,
+            purpose: Purpose::Sync,
+            flights,
+        };
         Some(source.expected_ms(id, &ask, &guess, now))
+    }
+
+    /// What the best of them usually gives, in bytes a second, once one is known.
+    pub fn usual_rate(&self) -> Option<u64> {
+        let kept = self.sources.iter().filter(|source| !source.removed);
+        kept.filter_map(|source| source.gauge.usual()).max()
     }
 
     /// The source had nothing newer.
@@ -348,37 +367,46 @@ impl Sources {
         self.source(id).map(|source| &mut source.gauge)
     }
 
-    /// A request ended well.
-    pub fn succeeded(&mut self, id: SourceId) {
+    /// A request for an object of a kind ended well.
+    pub fn succeeded(&mut self, id: SourceId, kind: Kind, now: Millis) {
         if let Some(source) = self.source(id) {
-            source.failures_in_a_row = 0;
+            source.retries[kind as usize].succeeded(now);
         }
     }
 
-    /// A request ended with a fault.
-    pub fn faulted(&mut self, id: SourceId, code: &'static str, severity: Severity, now: Millis) {
+    /// A request for an object of a kind ended with a fault.
+    pub fn faulted(
+        &mut self,
+        id: SourceId,
+        code: &'static str,
+        (severity, kind): (Severity, Kind),
+        now: Millis,
+    ) {
         let jitter = &mut self.jitter;
         let Some(source) = self.sources.get_mut(id.0 as usize) else { return };
         source.faults += 1;
         source.last_fault = Some(code);
-        let failure = matches!(severity, Severity::Failure { .. });
+        let failure = matches!(severity, Severity::Failure | Severity::Away { .. });
         let lie = failure && planted::is(Bug::FailureIsALie);
         let severity = if lie { Severity::Lie } else { severity };
         match severity {
-            Severity::Failure { .. } if planted::is(Bug::RetryAtOnce) => {}
+            Severity::Missing => {}
             Severity::Lie => {
                 let span = (BAN_MS << source.lies.min(16)).min(BAN_MS_MAX);
                 source.lies += 1;
                 source.banned_until = now.plus(span);
             }
-            Severity::Failure { retry_after_ms } => {
-                let span = (PAUSE_MS << source.failures_in_a_row.min(16)).min(PAUSE_MS_MAX);
-                source.failures_in_a_row += 1;
-                source.failed_at = now;
-                let pause = jitter.half_to_whole(span).max(retry_after_ms.unwrap_or(0));
-                source.paused_until = source.paused_until.max(now.plus(pause));
+            Severity::Failure | Severity::Away { .. } if planted::is(Bug::RetryAtOnce) => {}
+            Severity::Failure => {
+                source.retries[kind as usize].failed(now, |span| jitter.half_to_whole(span));
             }
-            Severity::Missing => {}
+            Severity::Away { retry_after_ms } => {
+                source.retries[kind as usize].failed(now, |span| jitter.half_to_whole(span));
+                let own = source.retry(kind).paused_until;
+                for retry in &mut source.retries {
+                    retry.wait(own.since(now).max(retry_after_ms.unwrap_or(0)), now);
+                }
+            }
         }
     }
 
@@ -389,7 +417,7 @@ impl Sources {
                 SourceState::Removed
             } else if source.banned_until > now {
                 SourceState::Banned
-            } else if source.paused_until > now {
+            } else if source.retries.iter().any(|retry| retry.paused_until > now) {
                 SourceState::BackingOff
             } else if source.requests == 0 {
                 SourceState::Unused
@@ -439,19 +467,37 @@ impl Source {
         }
         let beside = ask.flights.iter().filter(|flight| flight.source == id);
         let bytes = ask.len + beside.map(|flight| flight.left.min(ask.len)).sum::<u64>();
-        let rate = self.gauge.rate(now).unwrap_or(guess.rate).max(1);
+        let rate = self.gauge.expected(now).unwrap_or(guess.rate).max(1);
         latency_ms + bytes.saturating_mul(1000) / rate
     }
 
     /// Failures in a row; they are forgiven but for what somebody waits for.
-    fn failing(&self, purpose: Purpose, now: Millis) -> u32 {
-        match purpose {
-            Purpose::Read => self.failures_in_a_row,
-            Purpose::Sync | Purpose::News => {
-                let forgiven = now.since(self.failed_at) / FORGIVE_MS;
-                let forgiven = u32::try_from(forgiven).unwrap_or(u32::MAX);
-                self.failures_in_a_row.min(FAILURES_MAX).saturating_sub(forgiven)
-            }
+    fn failing(&self, ask: &Ask<'_>, now: Millis) -> u32 {
+        let retry = self.retry(ask.kind);
+        match ask.purpose {
+            Purpose::Read => retry.in_a_row,
+            Purpose::Sync | Purpose::News => retry.failing(now),
+        }
+    }
+
+    fn retry(&self, kind: Kind) -> &Retry {
+        &self.retries[kind as usize]
+    }
+
+    fn recall(&mut self, records: &[SourceRecord]) {
+        let Some(record) = records.iter().find(|record| record.name == self.name) else { return };
+        self.gauge.recall(record.bytes_per_second, record.latency_ms);
+        for (retry, window_ms) in self.retries.iter_mut().zip(record.windows_ms) {
+            retry.window_ms = retry.window_ms.or(window_ms);
+        }
+    }
+
+    fn record(&self, now: Millis) -> SourceRecord {
+        SourceRecord {
+            name: self.name.clone(),
+            latency_ms: self.gauge.latency_ms(),
+            bytes_per_second: self.gauge.expected(now),
+            windows_ms: Kind::ALL.map(|kind| self.retry(kind).window_ms),
         }
     }
 }
@@ -461,140 +507,4 @@ fn number(index: usize) -> SourceId {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const READ: Ask<'_> = Ask {
-        avoid: &[],
-        never: None,
-        only: None,
-        len: 1000,
-        purpose: Purpose::Read,
-        flights: &[],
-    };
-    const SYNC: Ask<'_> = Ask { len: 1 << 20, purpose: Purpose::Sync, ..READ };
-    const NEWS: Ask<'_> = Ask { purpose: Purpose::News, ..READ };
-    const FAILURE: Severity = Severity::Failure { retry_after_ms: None };
-    const A: SourceId = SourceId(0);
-    const B: SourceId = SourceId(1);
-
-    fn two() -> Sources {
-        let mut sources = Sources::new(7);
-        sources.add("a".into());
-        sources.add("b".into());
-        sources
-    }
-
-    /// Two sources that were seen to give so many bytes a second, after so many milliseconds.
-    fn measured(a: (u64, u64), b: (u64, u64)) -> Sources {
-        let mut sources = two();
-        for (id, (rate, latency)) in [(A, a), (B, b)] {
-            let gauge = sources.gauge(id).expect("it was added");
-            gauge.answered(latency);
-            gauge.began(Millis(0));
-            gauge.came(rate, Millis(1000));
-            gauge.ended();
-        }
-        sources
-    }
-
-    #[test]
-    fn the_first_source_is_asked_until_it_fails() {
-        let mut sources = two();
-        let now = Millis(1000);
-        assert_eq!(sources.choose(&READ, now), Choice::Ask(A));
-        sources.faulted(A, "peer/network", FAILURE, now);
-        assert_eq!(sources.choose(&READ, now), Choice::Ask(B));
-        let later = now.plus(PAUSE_MS);
-        assert_eq!(sources.choose(&READ, later), Choice::Ask(B));
-        sources.succeeded(A);
-        assert_eq!(sources.choose(&READ, later), Choice::Ask(A));
-    }
-
-    #[test]
-    fn a_failure_is_forgiven_but_for_reads() {
-        let mut sources = two();
-        sources.faulted(A, "peer/network", FAILURE, Millis(0));
-        let later = Millis(FORGIVE_MS);
-        assert_eq!(sources.choose(&SYNC, later), Choice::Ask(A));
-        assert_eq!(sources.choose(&READ, later), Choice::Ask(B));
-    }
-
-    #[test]
-    fn a_lie_bans_for_longer_each_time() {
-        let mut sources = two();
-        sources.remove(B);
-        sources.faulted(A, "peer/hash-mismatch", Severity::Lie, Millis(0));
-        assert_eq!(sources.choose(&READ, Millis(BAN_MS - 1)), Choice::Nobody);
-        assert_eq!(sources.choose(&READ, Millis(BAN_MS)), Choice::Ask(A));
-        sources.faulted(A, "peer/hash-mismatch", Severity::Lie, Millis(BAN_MS));
-        assert_eq!(sources.choose(&READ, Millis(3 * BAN_MS - 1)), Choice::Nobody);
-        assert_eq!(sources.choose(&READ, Millis(3 * BAN_MS)), Choice::Ask(A));
-    }
-
-    #[test]
-    fn retry_after_is_honoured() {
-        let mut sources = two();
-        sources.remove(B);
-        let failure = Severity::Failure { retry_after_ms: Some(5000) };
-        sources.faulted(A, "peer/http-status", failure, Millis(0));
-        assert_eq!(sources.choose(&READ, Millis(0)), Choice::Later(Millis(5000)));
-    }
-
-    #[test]
-    fn a_source_that_failed_an_object_is_asked_for_it_last() {
-        let sources = two();
-        let (one, both) = ([A], [A, B]);
-        assert_eq!(sources.choose(&Ask { avoid: &one, ..READ }, Millis(0)), Choice::Ask(B));
-        assert_eq!(sources.choose(&Ask { avoid: &both, ..READ }, Millis(0)), Choice::Ask(A));
-    }
-
-    #[test]
-    fn where_one_alone_may_be_asked_nobody_else_is() {
-        let mut sources = two();
-        assert_eq!(sources.choose(&Ask { only: Some(B), ..READ }, Millis(0)), Choice::Ask(B));
-        sources.faulted(B, "peer/hash-mismatch", Severity::Lie, Millis(0));
-        assert_eq!(sources.choose(&Ask { only: Some(B), ..READ }, Millis(0)), Choice::Nobody);
-    }
-
-    #[test]
-    fn a_read_goes_to_the_nearer_one() {
-        let sources = measured((1_000_000, 300), (1_000_000, 20));
-        assert_eq!(sources.choose(&READ, Millis(2000)), Choice::Ask(B));
-        let alike = measured((1_000_000, 20), (1_000_000, 2));
-        assert_eq!(alike.choose(&READ, Millis(2000)), Choice::Ask(A));
-    }
-
-    #[test]
-    fn bulk_goes_where_it_is_done_first() {
-        let fits = |sources: &Sources| {
-            let mut flights = Vec::new();
-            while let Choice::Ask(source) =
-                sources.choose(&Ask { flights: &flights, ..SYNC }, Millis(2000))
-            {
-                flights.push(Flight { source, left: SYNC.len });
-            }
-            let at = |id| flights.iter().filter(|flight| flight.source == id).count();
-            (at(A), at(B))
-        };
-        assert_eq!(fits(&measured((2_000_000, 50), (2_000_000, 50))), (PLACES, PLACES));
-        // A tenth of the rate: it would be done long after all that the other one has.
-        assert_eq!(fits(&measured((200_000, 50), (2_000_000, 50))), (0, PLACES));
-        assert_eq!(fits(&two()), (PLACES_UNKNOWN, PLACES_UNKNOWN));
-    }
-
-    #[test]
-    fn who_had_no_news_is_asked_after_the_others() {
-        let mut sources = two();
-        let mut asked = Vec::new();
-        for _ in 0..4 {
-            let Choice::Ask(id) = sources.choose(&NEWS, Millis(0)) else { panic!("two are free") };
-            asked.push(id);
-            sources.had_no_news(id);
-        }
-        assert_eq!(asked, [A, B, A, B]);
-        sources.had_no_news(A);
-        sources.news_came();
-        assert_eq!(sources.choose(&NEWS, Millis(0)), Choice::Ask(A));
-    }
-}
+mod tests;

@@ -260,7 +260,8 @@ pub(super) fn write_key(w: &mut Writer, key: &StoreKey) {
         StoreKey::State => 0,
         StoreKey::Audit => 1,
         StoreKey::Frame(_) => 2,
-        StoreKey::Object(kind, _) => 3 + *kind as u8,
+        StoreKey::Sources => 3,
+        StoreKey::Object(kind, _) => 4 + *kind as u8,
     };
     w.byte(kind);
     if let Some(name) = key.name() {
@@ -275,8 +276,9 @@ fn read_key(r: &mut Reader<'_>) -> Result<StoreKey, Error> {
         0 => StoreKey::State,
         1 => StoreKey::Audit,
         2 => StoreKey::Frame(name()?),
+        3 => StoreKey::Sources,
         other => {
-            let kind = ObjectKind::ALL.into_iter().find(|kind| 3 + *kind as u8 == other);
+            let kind = ObjectKind::ALL.into_iter().find(|kind| 4 + *kind as u8 == other);
             StoreKey::Object(kind.ok_or_else(|| unknown("row", other))?, name()?)
         }
     })

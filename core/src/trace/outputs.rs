@@ -47,7 +47,7 @@ pub(super) fn write(w: &mut Writer, output: &Output) {
             for (key, row) in &batch.puts {
                 write_key(w, key);
                 match key {
-                    StoreKey::State | StoreKey::Audit => w.bytes(row),
+                    StoreKey::State | StoreKey::Audit | StoreKey::Sources => w.bytes(row),
                     StoreKey::Object(..) | StoreKey::Frame(_) => w.count(row.len()),
                 }
             }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use packice_core::engine::io::Status;
+use packice_core::engine::io::{Status, Timings};
+use packice_core::plan::histogram::Histogram;
 use packice_core::trust::freshness::Freshness;
 use packice_core::types::Name;
 use serde_json::{Value, json};
@@ -120,6 +121,26 @@ pub(super) fn collections_json(status: &Status) -> Value {
         })
     });
     Value::Array(collections.collect())
+}
+
+/// How long things took: powers of two that half of them, and all but one of a hundred, lie below.
+pub(super) fn timings_json(timings: &Timings) -> Value {
+    let Timings { answers, transfers, transactions, reads } = timings;
+    let spans = |histogram: &Histogram| {
+        json!({
+            "count": histogram.count(),
+            "sum_ms": histogram.sum_ms(),
+            "half_below_ms": histogram.below_ms(50),
+            "p99_below_ms": histogram.below_ms(99),
+            "buckets": histogram.buckets(),
+        })
+    };
+    json!({
+        "answers": spans(answers),
+        "transfers": spans(transfers),
+        "transactions": spans(transactions),
+        "reads": spans(reads),
+    })
 }
 
 /// How old what serves is.

@@ -7,7 +7,7 @@ use packice_core::trace::MAX_TRACE_LEN;
 use serde_json::json;
 
 use super::args::{Cli, SyncArgs};
-use super::session::{Session, collections_json, damaged_json, freshness_json};
+use super::session::{Session, collections_json, damaged_json, freshness_json, timings_json};
 use crate::client::audit_failure;
 use crate::client::seed::SeedFile;
 use crate::client::watch::Watch;
@@ -76,6 +76,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         "bundles_reused": report.bundles_reused,
         "elapsed_ms": report.elapsed_ms,
         "freshness": freshness,
+        "timings": timings_json(&status.timings),
         "collections": collections_json(&status),
         "faults": watch.faults,
         "conditions": watch.conditions,

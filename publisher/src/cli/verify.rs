@@ -100,7 +100,7 @@ pub(super) fn verify_all(host: &mut Host, status: &Status, ui: Ui) -> Result<(u6
 fn blame_the_store(host: &Host, failure: Failure) -> Failure {
     let Some(key) = host.damaged().first() else { return failure };
     let row = match key {
-        StoreKey::State | StoreKey::Audit => key.text(),
+        StoreKey::State | StoreKey::Audit | StoreKey::Sources => key.text(),
         StoreKey::Object(kind, name) => format!("{}/{name}", kind.as_str()),
         StoreKey::Frame(name) => format!("frame/{name}"),
     };

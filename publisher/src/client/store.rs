@@ -143,6 +143,7 @@ impl FileStore {
         match key {
             StoreKey::State => self.dir.join("state"),
             StoreKey::Audit => self.dir.join("audit"),
+            StoreKey::Sources => self.dir.join("sources"),
             StoreKey::Object(kind, name) => self.dir.join(kind.as_str()).join(name.to_hex()),
             StoreKey::Frame(name) => self.dir.join("frame").join(name.to_hex()),
         }

@@ -89,7 +89,7 @@ fn go(goal: &Goal<'_>, from: &Past, store: &Path, ui: Ui) -> Result<Gone> {
     let mut watch = Watch::new(ui, "path");
     let mut by_base: Vec<String> = Vec::new();
     let report = host.sync(&mut |event| {
-        if let Event::Road { collection, road: Road::Base }
+        if let Event::Road { collection, road: Road::Base, .. }
         | Event::DeltaRefused { collection, .. } = event
         {
             by_base.push(collection.clone());
