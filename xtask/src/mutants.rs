@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::shop::Shop;
@@ -43,24 +43,30 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     let chosen = ["--timeout", "150", "--sharding", "round-robin", "--shard", &shard];
     let chosen = chosen.map(String::from);
     let near = round(shop, &folder.join("near"), &chosen, &["packice-core"])?;
-    step.done(format!("{} caught, {} not", near.caught, near.missed.len()));
-    ensure!(near.caught + near.missed.len() > 0, "no mutant was tried");
-    let mut far = Round::default();
-    if !near.missed.is_empty() {
-        let step = Step::start(format!("the {} others, by all native tests", near.missed.len()));
+    let unviable = count(&near, Fate::Unviable);
+    let missed = near.iter().filter(|(_, fate)| *fate == Fate::Missed);
+    let mut lived: Vec<String> = missed.map(|(name, _)| name.clone()).collect();
+    let tried = count(&near, Fate::Caught) + lived.len();
+    step.done(format!("{} caught, {} not", tried - lived.len(), lived.len()));
+    ensure!(tried > 0, "no mutant was tried");
+    if !lived.is_empty() {
+        let step = Step::start(format!("the {} others, by all native tests", lived.len()));
         // They take minutes, and a mutant that is slow and no more is not caught.
         let mut chosen = ["--baseline", "skip", "--timeout", "600"].map(String::from).to_vec();
-        for mutant in &near.missed {
+        for mutant in &lived {
             chosen.extend(["--re".into(), format!("^{}$", escaped(mutant))]);
         }
+        // Mutants that leave a field out come whatever is chosen; they are not counted again.
         let packages = ["packice-core", "packice-tests"];
-        far = round(shop, &folder.join("far"), &chosen, &packages)?;
-        step.done(format!("{} caught, {} not", far.caught, far.missed.len()));
-        let tried = far.caught + far.missed.len();
-        ensure!(tried == near.missed.len(), "{tried} were tried again");
+        let far = round(shop, &folder.join("far"), &chosen, &packages)?;
+        let fate = |mutant: &String| far.iter().find(|(name, _)| name == mutant);
+        for mutant in &lived {
+            ensure!(fate(mutant).is_some(), "{mutant} was not tried again");
+        }
+        lived.retain(|mutant| fate(mutant).is_none_or(|(_, fate)| *fate != Fate::Caught));
+        step.done(format!("{} are not caught", lived.len()));
     }
-    let (caught, missed) = (near.caught + far.caught, far.missed.len());
-    let lived = far.missed;
+    let (caught, missed) = (tried - lived.len(), lived.len());
 
     #[expect(clippy::cast_precision_loss, reason = "thousands at most")]
     let pct = missed as f64 * 100.0 / (caught + missed) as f64;
@@ -71,7 +77,7 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     let mut detail = serde_json::Map::new();
     detail.insert(
         "mutants".into(),
-        json!({"caught": caught, "missed": missed, "unviable": near.unviable,
+        json!({"caught": caught, "missed": missed, "unviable": unviable,
             "one_in": args.one_in, "sample": args.sample, "lived": lived, "commit": shop.commit()}),
     );
     shop.add_bench("sim", &[("d1.uncaught_pct", json!(pct), "%")], &detail)?;
@@ -79,12 +85,19 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What a run of cargo-mutants came to.
-#[derive(Default)]
-struct Round {
-    caught: usize,
-    unviable: u64,
-    missed: Vec<String>,
+/// What became of each mutant of a run, by its name.
+type Round = Vec<(String, Fate)>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Caught,
+    Missed,
+    /// It does not compile.
+    Unviable,
+}
+
+fn count(round: &Round, fate: Fate) -> usize {
+    round.iter().filter(|(_, found)| *found == fate).count()
 }
 
 /// Tries the chosen mutants of the modules under the tests of some packages.
@@ -105,12 +118,18 @@ fn round(shop: &Shop, out: &Path, chosen: &[String], packages: &[&str]) -> Resul
     let text = std::fs::read_to_string(&outcomes)
         .with_context(|| format!("{}: the run did not end", outcomes.display()))?;
     let report: Value = serde_json::from_str(&text)?;
-    let count = |field: &str| report[field].as_u64().with_context(|| format!("no {field}"));
-    let missed = std::fs::read_to_string(out.join("mutants.out/missed.txt")).unwrap_or_default();
-    let missed: Vec<String> = missed.lines().map(String::from).collect();
-    ensure!(count("missed")? == missed.len() as u64, "missed.txt does not list what was missed");
-    let caught = usize::try_from(count("caught")? + count("timeout")?)?;
-    Ok(Round { caught, unviable: count("unviable")?, missed })
+    let mut round = Vec::new();
+    for outcome in report["outcomes"].as_array().context("no outcomes")? {
+        let Some(name) = outcome["scenario"]["Mutant"]["name"].as_str() else { continue };
+        let fate = match outcome["summary"].as_str() {
+            Some("CaughtMutant" | "Timeout") => Fate::Caught,
+            Some("MissedMutant") => Fate::Missed,
+            Some("Unviable") => Fate::Unviable,
+            other => bail!("{name}: {other:?}"),
+        };
+        round.push((name.to_owned(), fate));
+    }
+    Ok(round)
 }
 
 /// A text as a regular expression that matches it alone.
