@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use packice_core::engine::Event;
+use packice_core::engine::{Command, Event, Input};
 use packice_core::engine::io::{Answer, FetchFailure, StoreKey};
 use packice_core::format::trust_root::Staleness;
 use packice_core::trust::freshness::{Freshness, Level};
@@ -226,4 +226,28 @@ proptest! {
             if restart { seen_s = 0; }
         }
     }
+}
+
+#[test]
+fn new_cosignatures_of_the_newest_take_nobody_forward_who_went_back() {
+    let mut publication = watched();
+    let mut shell = synced(&publication, T0_S + 60);
+    shell.feed(Input::Command(Command::Keep(1)));
+    let mut next = specs();
+    next[0].records.insert(b"later".to_vec(), b"record".to_vec());
+    publication.publish(&next);
+    shell.sources[0] = Source::honest(&publication);
+    assert_eq!(shell.sync().expect("version 2").version, Version(2));
+    shell.feed(Input::Command(Command::RollBack(Version(1))));
+    shell.settle();
+    publication.cosign_again(vec![T0_S + 10 * DAY_S; 3]);
+    shell.sources[0] = Source::honest(&publication);
+    shell.now = Millis((T0_S + 10 * DAY_S + 60) * 1000);
+    for _ in 0..2 {
+        let report = shell.sync().expect("nothing newer");
+        assert_eq!((report.version, report.changed), (Version(1), false));
+        assert_eq!(shell.status().version, Some(Version(1)));
+    }
+    let mut shell = open(&publication, shell.close(), T0_S + 10 * DAY_S + 120);
+    assert_eq!(shell.sync().expect("nothing newer").version, Version(1));
 }

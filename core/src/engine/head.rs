@@ -250,7 +250,9 @@ impl Engine {
     fn try_adopt(&mut self, accepted: &Accepted) -> Result<bool, Failure> {
         let name = accepted.channel.manifest.name;
         let mut held = false;
-        for snapshot in [&mut self.committed, &mut self.target].into_iter().flatten() {
+        let serving = [&mut self.committed, &mut self.target].into_iter().flatten();
+        // One that is kept was left for an older one: it is not news, either.
+        for snapshot in serving.chain(&mut self.kept) {
             if snapshot.manifest_name == name && self.adoption.is_none() {
                 // Nothing new but the checkpoint: what is held is proven by the newest one.
                 snapshot.trust = accepted.state.clone();
