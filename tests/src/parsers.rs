@@ -21,6 +21,7 @@ use packice_core::format::seed::{PRELUDE_LEN, SeedIndex, index_len};
 use packice_core::format::trust_root::{SignedTrustRoot, TrustRoot};
 use packice_core::frame::Decoder;
 use packice_core::hash;
+use packice_core::plan::record;
 use packice_core::tree::proof::{self, Proof};
 use packice_core::tree::verify::verify_frame;
 use packice_core::trust::accept::TrustState;
@@ -87,6 +88,8 @@ pub enum Kind {
     EngineState,
     /// The audit row of a store, as an engine opens it.
     AuditRow,
+    /// The sources row of a store.
+    SourcesRow,
 }
 
 /// A vector of a file in tests/vectors.
@@ -100,7 +103,7 @@ pub struct Frozen {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Leaf,
         Self::Node,
         Self::Frame,
@@ -128,6 +131,7 @@ impl Kind {
         Self::TrustState,
         Self::EngineState,
         Self::AuditRow,
+        Self::SourcesRow,
     ];
 
     /// The vectors that it takes: their file, and the names of those that it takes alone.
@@ -158,6 +162,7 @@ impl Kind {
             Self::TrustState => ("trust-state", &[]),
             Self::EngineState => ("engine-state", &[]),
             Self::AuditRow => ("audit-row", &[]),
+            Self::SourcesRow => ("sources-row", &[]),
         }
     }
 
@@ -347,6 +352,7 @@ impl Parsers {
                 }
                 written
             }
+            Kind::SourcesRow => record::encode(&record::parse(bytes)?),
             Kind::EngineState => return self.open_engine(bytes, None).map(|()| None),
             Kind::AuditRow => {
                 return self.open_engine(&self.state, Some(bytes)).map(|()| None);

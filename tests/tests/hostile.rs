@@ -141,5 +141,5 @@ attacks! {
     releases: SeedHead Manifest Head HashTile EntriesTile TilePath Checkpoint;
     trust: TrustRoot Bootstrap Push Pointer TrustState;
     full_proofs: FullProof;
-    state_rows: EngineState AuditRow;
+    state_rows: EngineState AuditRow SourcesRow;
 }

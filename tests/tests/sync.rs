@@ -191,3 +191,22 @@ fn an_empty_collection_is_known_to_be_empty() {
     assert_eq!(shell.get("tokens", b"any").expect("an answer"), absent);
     check_all_records(&mut shell, &specs);
 }
+
+#[test]
+fn what_was_measured_of_a_source_is_known_at_the_next_start() {
+    let publication = Publication::of(&specs());
+    let sources = || vec![Source::honest(&publication)];
+    let mut first = Shell::new(&publication, sources());
+    first.sync().expect("a first sync");
+    let known = first.status().sources.remove(0);
+    assert!(known.latency_ms.is_some());
+    let mut store = first.close();
+    let mut second = Shell::on_store(&publication, sources(), store.clone());
+    let again = second.status().sources.remove(0);
+    assert_eq!((again.requests, again.latency_ms), (0, known.latency_ms));
+    // Nothing depends on the row.
+    store.insert(StoreKey::Sources, b"PKQ1 of another release".to_vec());
+    let mut third = Shell::on_store(&publication, sources(), store);
+    assert_eq!(third.status().sources.remove(0).latency_ms, None);
+    assert!(!third.sync().expect("nothing newer").changed);
+}

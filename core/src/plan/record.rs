@@ -10,7 +10,7 @@ use crate::limits::{MAX_SOURCE_NAME_LEN, MAX_SOURCE_RECORDS, MAX_SOURCES_LEN};
 
 use super::retry::Kind;
 
-const MAGIC: &[u8; 4] = b"PKR1";
+const MAGIC: &[u8; 4] = b"PKQ1";
 /// No number of the row is larger.
 const MAX: u64 = u32::MAX as u64;
 

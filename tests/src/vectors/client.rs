@@ -10,6 +10,7 @@ use packice_core::engine::io::{RangeQuery, ReadId, StoreBatch, StoreKey, Target,
 use packice_core::engine::{Command, Engine, EngineConfig, Input, Output};
 use packice_core::format::seed::SeedIndex;
 use packice_core::hash;
+use packice_core::plan::record::{self, SourceRecord};
 use packice_core::types::{Millis, ObjectKind};
 
 use super::data::{World, token};
@@ -240,6 +241,7 @@ pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
     run.command(Command::Status);
     run.audit();
     let audit = run.store.get(&StoreKey::Audit).cloned().unwrap_or_default();
+    let sources = run.store.get(&StoreKey::Sources).cloned().unwrap_or_default();
     let mut states = run.states.iter();
     let pinned = states.next().cloned().unwrap_or_default();
     let committed = states.next_back().cloned().unwrap_or_default();
@@ -268,6 +270,27 @@ pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
             spec: "docs/spec/state.md",
             about: "The audit row of a client's store, as the engine wrote it in engine-trace.",
             vectors: vec![Vector::new("audited", "all of version 1", audit)],
+        },
+        Format {
+            name: "sources-row",
+            spec: "docs/spec/state.md",
+            about: "The sources row of a client's store: what is remembered of the sources.",
+            vectors: vec![
+                Vector::new("measured", "as the engine wrote it in engine-trace", sources),
+                Vector::new("all-fields", "two sources, one of which nothing is known", {
+                    let known = SourceRecord {
+                        name: "https://edge.example".into(),
+                        latency_ms: Some(35),
+                        bytes_per_second: Some(2_500_000),
+                        windows_ms: [Some(0), Some(1_500)],
+                    };
+                    let unknown = SourceRecord {
+                        name: "https://mirror.example".into(),
+                        ..SourceRecord::default()
+                    };
+                    record::encode(&[known, unknown])
+                }),
+            ],
         },
         Format {
             name: "engine-trace",
