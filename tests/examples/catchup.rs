@@ -122,6 +122,7 @@ fn measure(
             let start = &history[usize::try_from(behind)?];
             let gone = follow(&goal, start, QUIET)?;
             path["requests"] = json!(gone.requests);
+            path["round_trips"] = json!(gone.round_trips);
             path["fetched_bytes"] = json!(gone.bytes);
         }
         paths.push(path);

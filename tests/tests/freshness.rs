@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use packice_core::engine::{Command, Event, Input};
 use packice_core::engine::io::{Answer, FetchFailure, StoreKey};
+use packice_core::engine::{Command, Event, Input};
 use packice_core::format::trust_root::Staleness;
 use packice_core::trust::freshness::{Freshness, Level};
 use packice_core::types::{Millis, Version};
@@ -108,6 +108,7 @@ fn a_client_may_refuse_expired_data_until_a_sync_brings_newer_cosignatures() {
 #[test]
 fn a_quiet_sets_new_cosignatures_cost_one_request_and_outlive_a_restart() {
     let mut publication = watched();
+    publication.heads = true;
     let mut shell = synced(&publication, T0_S + 60);
     publication.cosign_again(vec![T0_S + 10 * DAY_S; 3]);
     shell.sources[0] = Source::honest(&publication);
@@ -116,7 +117,7 @@ fn a_quiet_sets_new_cosignatures_cost_one_request_and_outlive_a_restart() {
     shell.requests.clear();
     assert!(!shell.sync().expect("a sync that ends well").changed);
     let paths: Vec<&str> = shell.requests.iter().map(|request| request.path.as_str()).collect();
-    assert_eq!(paths, ["checkpoint"]);
+    assert_eq!(paths, ["head/stable"]);
     assert_eq!(level(&mut shell), Level::Fresh);
     let mut reopened = open(&publication, shell.close(), T0_S + 10 * DAY_S + 120);
     assert_eq!(level(&mut reopened), Level::Fresh);

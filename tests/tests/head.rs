@@ -44,6 +44,43 @@ fn who_holds_a_version_asks_for_the_head_alone() {
     assert_eq!(shell.faults(), []);
 }
 
+/// The client starts so much later, behind by several versions, and comes to the newest; the
+/// paths that it asked for, and the round trips.
+fn comes_back(heads: bool, changes: u64, later_ms: u64) -> (Vec<String>, u64) {
+    let (mut history, held) = changed(heads);
+    let source = Source::honest(&history.publication);
+    let mut shell = Shell::on_store(&history.publication, vec![source], held);
+    let mut newest = edited(&specs(), 1);
+    shell.sync().expect("version 2");
+    for round in 2..2 + changes {
+        newest = edited(&newest, round);
+        history.publish_change(&newest);
+    }
+    let mut back = Shell::on_store(
+        &history.publication,
+        vec![Source::honest(&history.publication)],
+        shell.close(),
+    );
+    back.now = back.now.plus(later_ms);
+    let report = back.sync().expect("the newest version");
+    assert_eq!(report.version, Version(2 + changes));
+    check_all(&mut back, &newest);
+    (back.requests.iter().map(|request| request.path.clone()).collect(), report.round_trips)
+}
+
+#[test]
+fn who_was_away_asks_for_the_head_at_once_and_for_all_else_beside_its_proof() {
+    const DAY_MS: u64 = 86_400_000;
+    let (paths, round_trips) = comes_back(true, 3, DAY_MS);
+    let kinds: Vec<&str> = paths.iter().filter_map(|path| path.split('/').next()).collect();
+    assert_eq!((kinds.as_slice(), round_trips), (["head", "log", "delta"].as_slice(), 2));
+    assert_eq!(comes_back(true, 0, DAY_MS), (vec!["head/stable".into()], 1));
+    assert_eq!(comes_back(true, 0, 60_000), (vec!["checkpoint".into()], 1));
+    // Where there are no heads the checkpoint says whether the bootstrap is worth it.
+    let (paths, _) = comes_back(false, 0, DAY_MS);
+    assert_eq!(paths, ["head/stable", "checkpoint"]);
+}
+
 #[test]
 fn a_source_without_heads_is_asked_for_the_bootstrap_and_not_blamed() {
     let (history, held) = changed(false);

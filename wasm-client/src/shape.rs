@@ -126,6 +126,7 @@ pub(crate) fn sync_report(report: &SyncReport) -> JsValue {
         .with("changed", report.changed)
         .number("bytesFetched", report.bytes_fetched)
         .number("requests", report.requests)
+        .number("roundTrips", report.round_trips)
         .number("bundlesReused", report.bundles_reused)
         .number("ms", report.elapsed_ms)
         .into()

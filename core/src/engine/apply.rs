@@ -48,7 +48,7 @@ const CUT_COST: usize = 6;
 /// A delta under way.
 #[derive(Debug)]
 pub(super) struct Apply {
-    part: Part,
+    pub(super) part: Part,
     delta: Delta,
     /// The frames of the version that it starts from.
     old: Rc<Vec<Child>>,
@@ -165,6 +165,11 @@ impl Apply {
         let upper = self.upper(frame);
         let within = |key: &Vec<u8>| upper.is_none_or(|upper| key.as_slice() < upper);
         self.ops.iter().take_while(|(key, _)| within(key)).count()
+    }
+
+    /// The first segment that was not opened yet.
+    pub(super) fn next_segment(&self) -> usize {
+        self.segment + usize::from(!matches!(self.stage, Stage::Fetch))
     }
 
     fn need(&self) -> Need {
@@ -334,6 +339,7 @@ impl Engine {
                 Err(lack) => return self.apply_lacks(lack),
             }
         }
+        self.ask_ahead();
         if self.apply.as_ref().is_some_and(|apply| apply.scheduled) {
             return Ok(true);
         }

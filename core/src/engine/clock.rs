@@ -7,6 +7,9 @@ use crate::types::Millis;
 use super::Engine;
 use super::io::{Event, Failure};
 
+/// A set of which nobody heard for so long has likely changed.
+const AWAY_MS: u64 = 3_600_000;
+
 /// What the local clock says, beside the engine's own time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clock {
@@ -39,6 +42,22 @@ impl Engine {
         let staleness = self.trust.root().staleness;
         let cosigned = self.serving().and_then(|serving| serving.trust.cosigned_at());
         Freshness::of(staleness, cosigned, self.trust.cosigned_at(), self.clock.at(now))
+    }
+
+    /// Whoever did not look for so long was away.
+    pub(super) fn was_away(&self, now: Millis) -> bool {
+        self.searched.is_some_and(|at| now.since(at) >= AWAY_MS)
+    }
+
+    /// It is known which version is the newest, where a search ended; that is remembered.
+    pub(super) fn note_search(&mut self, now: Millis) {
+        let noted = self.searched.is_some() && !self.was_away(now);
+        if self.head_checked {
+            self.searched = Some(now);
+        }
+        if !noted {
+            self.note_sources(now);
+        }
     }
 
     /// Notes how old things are by now, and tells of another level.

@@ -53,7 +53,8 @@ pub(super) enum HeadTask {
 
 impl Engine {
     /// Begins the search, where none runs. Whoever holds a version asks for the checkpoint alone
-    /// first: a few hundred bytes tell that nothing is new.
+    /// first: a few hundred bytes tell that nothing is new. Who was away asks for the head at once:
+    /// there likely is, and it saves a round trip.
     pub(super) fn start_head(&mut self, class: Class) {
         match self.head {
             HeadTask::Idle | HeadTask::Failed(_) => {}
@@ -63,9 +64,12 @@ impl Engine {
         if !holds && self.ask_seed(class) {
             return;
         }
-        let what = if holds { What::Checkpoint } else { What::Bootstrap };
         self.head = HeadTask::Asking;
         self.stands_still = false;
+        if core::mem::take(&mut self.away) && self.committed.is_some() {
+            return self.ask_bootstrap(None);
+        }
+        let what = if holds { What::Checkpoint } else { What::Bootstrap };
         self.net.queue.push(class, Job::new(what));
     }
 
@@ -147,6 +151,7 @@ impl Engine {
                     job.prefer = Some(source);
                     self.net.queue.push(class, job);
                 }
+                self.ask_early(pending.channel().manifest);
                 self.proof_source = Some(source);
                 let (missing, helpers) = (tiles.len(), Vec::new());
                 self.head = HeadTask::Proving { pending, missing, tiles: Vec::new(), helpers };
@@ -324,6 +329,7 @@ impl Engine {
             // The trust has moved on to it: no source could offer it again.
             self.unadopted = Some(accepted.clone());
         }
+        self.drop_ahead();
         self.drop_jobs(|_, job| {
             matches!(job.what, What::Checkpoint | What::Bootstrap | What::Tile(_))
         });

@@ -92,6 +92,7 @@ impl Engine {
         let aborted = crate::error::Misuse::Aborted.into();
         self.end_sync(Err(Failure::Error(aborted)), now);
         self.target = None;
+        self.drop_ahead();
         self.unadopted = None;
         self.apply = None;
         let back = self.kept.remove(at);

@@ -19,6 +19,7 @@
 //! | `audit`, `composed` | do layout and overlay deliver the signed tree? |
 //! | `roads` | does a collection come by a delta or by its base? |
 //! | `scope` | what of a collection is subscribed? |
+//! | `ahead` | which segments of deltas are asked for before their turn? |
 //! | `apply`, `changes` | what does a delta make of what is held? |
 //! | `frames` | what is a frame made of, under layers too? |
 //! | `merge` | when do layers become one? |
@@ -27,6 +28,7 @@
 //! | `standing` | what has a sync reached, what stands in its way, and what is done about it? |
 //! | `state`, `snapshot` | what opening reads, and how it is verified again |
 
+mod ahead;
 mod apply;
 mod audit;
 mod blob;
@@ -163,6 +165,8 @@ pub struct Engine {
     /// The ranges of the collections that are subscribed in part.
     scope: Map<String, Rc<Vec<KeyRange>>>,
     apply: Option<Box<Apply>>,
+    /// Segments that were asked for before their turn.
+    segments_ahead: Set<WireName>,
     merge: Option<Box<Merge>>,
     /// What the version under way changes, once it serves reads.
     changes: Vec<Changes>,
@@ -170,6 +174,10 @@ pub struct Engine {
     /// Bytes of deltas that are applied in a second, once one was.
     apply_rate: Option<u64>,
     head: HeadTask,
+    /// When it was last found out which version is the newest.
+    searched: Option<Millis>,
+    /// Whether that was so long ago that there likely is a newer one.
+    away: bool,
     /// Whether a head search ended since the sync began.
     head_checked: bool,
     /// Whether a head search brought a new target since a part of the old one was lost.
@@ -251,11 +259,14 @@ impl Engine {
             adoption: None,
             scope: Map::new(),
             apply: None,
+            segments_ahead: Set::new(),
             merge: None,
             changes: Vec::new(),
             delta_status: DeltaStatus::default(),
             apply_rate: None,
             head: HeadTask::Idle,
+            searched: None,
+            away: false,
             head_checked: false,
             target_renewed: false,
             proof_source: None,
@@ -503,7 +514,9 @@ impl Engine {
             self.audit.restore(&audit);
         }
         if let Some(row) = rows.next().flatten() {
-            self.sources.remember(record::parse(&row).unwrap_or_default());
+            let memory = record::parse(&row).unwrap_or_default();
+            self.sources.remember(memory.sources);
+            self.searched = memory.searched;
         }
         match state {
             // Nothing was ever stored here.

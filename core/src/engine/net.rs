@@ -219,6 +219,8 @@ pub(super) struct Fetch {
     pub(super) target: Target,
     /// When it was asked for.
     pub(super) asked: Millis,
+    /// How many ended one after the other before it, and itself.
+    pub(super) depth: u64,
     /// When bytes came last, or it was asked for.
     pub(super) since: Millis,
     /// Another one that brings the same.
@@ -232,6 +234,8 @@ pub(super) struct Net {
     pub(super) fetches: Map<RequestId, Fetch>,
     /// Fetches that were given up and whose completion is still to come.
     cancelled: Set<RequestId>,
+    /// The longest chain of fetches since the sync began, each made when the one before had ended.
+    pub(super) chain: u64,
     /// When a source that everybody waits for may be asked again.
     pub(super) wake: Option<Millis>,
 }
@@ -328,8 +332,12 @@ impl Engine {
             && self.net.fetches.get(&request).is_some_and(|fetch| fetch.job.lean)
             && let Some(Fetch { ticket, mut job, .. }) = self.take_fetch(request)
         {
-            // A host of files that knows no heads has the bootstrap.
+            // A host of files that knows no heads has the bootstrap; whether there is anything
+            // new its checkpoint says.
             job.lean = false;
+            if job.prefer.is_none() {
+                job.what = What::Checkpoint;
+            }
             return self.net.queue.put_back(ticket, job);
         }
         let away = |retry_after_ms| Severity::Away { retry_after_ms };
@@ -418,6 +426,7 @@ impl Engine {
         let fetch = self.net.fetches.remove(&request)?;
         self.sources.succeeded(fetch.source, fetch.job.kind(), now);
         self.timings.transfers.add(now.since(fetch.asked));
+        self.net.chain = self.net.chain.max(fetch.depth);
         self.end_race(&fetch);
         Some(fetch)
     }

@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::plan::queue::{Class, Ticket};
-use crate::plan::record;
+use crate::plan::record::{self, Memory};
 use crate::plan::sources::{Ask, BULK_BYTES, Choice, Flight, Purpose, Severity, SourceId, Sources};
 use crate::types::Millis;
 
@@ -226,7 +226,9 @@ impl Engine {
         self.sources.asked(source);
         let seed = self.seed.as_ref().filter(|seed| seed.id == source);
         let asked = seed.map(|seed| seed.target(&target, max_bytes));
-        self.requests_made += u64::from(asked.is_none());
+        let network = u64::from(asked.is_none());
+        self.requests_made += network;
+        let depth = self.net.chain + network;
         if let What::Bundle(bundle) = &job.what {
             let event = bundle.event(BundleState::Fetching);
             self.event(event);
@@ -249,6 +251,7 @@ impl Engine {
             max_bytes,
             target,
             asked,
+            depth,
             since,
             twin: None,
         };
@@ -258,8 +261,9 @@ impl Engine {
 
     /// What was measured of the sources is written with the next transaction.
     pub(super) fn note_sources(&mut self, now: Millis) {
-        let records = self.sources.records(self.seed.as_ref().map(|seed| seed.id), now);
-        self.store.put_sources(record::encode(&records));
+        let sources = self.sources.records(self.seed.as_ref().map(|seed| seed.id), now);
+        let memory = Memory { searched: self.searched, sources };
+        self.store.put_sources(record::encode(&memory));
     }
 
     fn are_several(&self, now: Millis) -> bool {

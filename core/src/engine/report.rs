@@ -26,6 +26,8 @@ pub struct SyncReport {
     pub bytes_fetched: u64,
     /// Requests that were made during the sync.
     pub requests: u64,
+    /// The longest chain of them of which each was made when the one before had ended.
+    pub round_trips: u64,
     /// Bundles that were stored before the sync began.
     pub bundles_reused: u64,
     /// How long it took.

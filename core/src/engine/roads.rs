@@ -57,7 +57,7 @@ impl Pace {
 
 impl Engine {
     /// The road of a collection of a version that is about to be brought.
-    fn road(&self, manifest: &WireName, collection: &Collection) -> (Road, Why) {
+    pub(super) fn road(&self, manifest: &WireName, collection: &Collection) -> (Road, Why) {
         const ALONE: (Road, Why) = (Road::Base, Why::Only);
         let held = self.committed.as_ref().and_then(|held| Some((held, held.held(collection)?)));
         let Some((held, (at, shelf))) = held else { return ALONE };
@@ -233,6 +233,7 @@ impl Engine {
     pub(super) fn take_base(&mut self) {
         let Some(target) = self.target.take() else { return };
         self.apply = None;
+        self.drop_ahead();
         self.base_only = Some(target.manifest_name);
         self.readopt(&target);
         if let Some(sync) = &mut self.sync {

@@ -5,7 +5,11 @@ use alloc::string::String;
 use crate::types::{Millis, ObjectKind};
 
 use super::Engine;
-use super::io::{CollectionStatus, Phase, Status, StoreKey};
+use super::io::{CollectionStatus, Event, Phase, Progress, Status, StoreKey};
+use super::net::What;
+
+/// Least time between two progress events.
+const PROGRESS_MS: u64 = 100;
 
 impl Engine {
     /// The state in full; walks the index of each collection.
@@ -32,6 +36,51 @@ impl Engine {
             decoded_bytes: self.decoded_bytes,
             timings: self.timings,
         }
+    }
+
+    /// Tells how far the sync is, at most ten times a second: counting walks the index.
+    pub(super) fn progressed(&mut self, now: Millis) {
+        if now.since(self.last_progress) < PROGRESS_MS {
+            return;
+        }
+        self.last_progress = now;
+        let progress = self.progress(now);
+        self.look_ahead(progress.eta_ms, now);
+        self.event(Event::Progress(progress));
+    }
+
+    pub(super) fn progress(&mut self, now: Millis) -> Progress {
+        let Some(snapshot) = self.target.as_ref().or(self.committed.as_ref()) else {
+            return Progress::default();
+        };
+        let (bytes_total, bundles_total) = snapshot.totals();
+        let (mut bytes_done, mut bundles_done) = (0, 0);
+        for shelf in &snapshot.shelves {
+            if let Some(dictionary) = &shelf.base.dictionary {
+                let key = StoreKey::Object(ObjectKind::Dictionary, dictionary.object.name);
+                let here = self.store.has(&key) || self.store.is_coming(&key);
+                bytes_done += if here { dictionary.object.len } else { 0 };
+            }
+            for bundle in (0..shelf.index().page_count()).flat_map(|p| shelf.index().bundles(p)) {
+                let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
+                let stored = self.store.has(&key);
+                bundles_done += u64::from(stored);
+                if stored || self.store.is_coming(&key) {
+                    bytes_done += bundle.len;
+                }
+            }
+        }
+        for (request, fetch) in self.net.fetches.iter() {
+            if let What::Bundle(job) = &fetch.job.what
+                && !fetch.is_copy(*request)
+            {
+                bytes_done += job.verified_len as u64;
+            }
+        }
+        let rate = self.meter.rate(now);
+        let left = bytes_total.saturating_sub(bytes_done);
+        let eta_ms = left.saturating_mul(1000).checked_div(rate);
+        Progress { bytes_done, bytes_total, bundles_done, bundles_total, rate, eta_ms }
     }
 
     fn idle_phase(&self) -> Phase {

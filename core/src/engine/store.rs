@@ -173,7 +173,7 @@ impl StoreDesk {
         self.audit = Some(bytes);
     }
 
-    /// What is to be remembered of the sources; it goes with the next transaction, but makes none.
+    /// What is to be remembered of the sources; it goes with the next transaction.
     pub(super) fn put_sources(&mut self, bytes: Vec<u8>) {
         self.sources = Some(bytes);
     }
@@ -220,7 +220,8 @@ impl StoreDesk {
         let nothing = self.waiting.is_empty()
             && self.state.is_none()
             && self.deletes.is_empty()
-            && self.audit.is_none();
+            && self.audit.is_none()
+            && self.sources.is_none();
         if nothing || (self.state.is_none() && coming.is_some_and(|more| self.holds(more, now))) {
             return None;
         }

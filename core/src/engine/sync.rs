@@ -16,8 +16,7 @@ use crate::types::{Millis, ObjectKind, ObjectRef, WireName};
 use super::blob::{BlobSpec, Poll, Wish};
 use super::head::HeadTask;
 use super::io::{
-    BundleState, Event, Failure, Output, Phase, Progress, RequestId, StoreFailure, StoreKey,
-    SyncReport,
+    BundleState, Event, Failure, Output, Phase, RequestId, StoreFailure, StoreKey, SyncReport,
 };
 use super::net::{BundleJob, Job, What};
 use super::store::Given;
@@ -25,9 +24,6 @@ use super::{Engine, Pending};
 
 /// Bundles queued or on their way at once: enough that no place stays empty.
 const BUNDLES_AHEAD: usize = 24;
-
-/// Least time between two progress events.
-const PROGRESS_MS: u64 = 100;
 
 /// A sync under way.
 #[derive(Clone, Debug)]
@@ -68,6 +64,8 @@ impl Engine {
         // A pinned version is finished first: whoever releases faster than a client can fetch
         // must not keep it from ever finishing.
         self.head_checked = false;
+        self.net.chain = 0;
+        self.away = self.was_away(now);
         if self.target.is_none() {
             self.start_head(Class::Trust);
         }
@@ -213,6 +211,9 @@ impl Engine {
             sync.phase = Phase::Commit;
         }
         self.phase_event(Phase::Commit);
+        if self.head_checked {
+            self.searched = Some(now);
+        }
         self.note_sources(now);
         self.save_state(true);
         false
@@ -485,6 +486,9 @@ impl Engine {
     pub(super) fn end_sync(&mut self, result: Result<(), Failure>, now: Millis) {
         let Some(sync) = self.sync.take() else { return };
         self.standing_over(now);
+        if result.is_ok() {
+            self.note_search(now);
+        }
         // A read may wait for what the sync asked for first.
         let read: Set<WireName> = self
             .blobs
@@ -507,10 +511,12 @@ impl Engine {
                 changed: sync.changed,
                 bytes_fetched: self.bytes_fetched - sync.bytes_before,
                 requests: self.requests_made - sync.requests_before,
+                round_trips: self.net.chain,
                 bundles_reused: sync.reused,
                 elapsed_ms: now.since(sync.started),
             })
         });
+        self.drop_ahead();
         self.inline.clear();
         let progress = self.progress(now);
         self.event(Event::Progress(progress));
@@ -537,51 +543,6 @@ impl Engine {
         let newest = self.target.as_ref().or(self.committed.as_ref());
         let version = newest.map(|snapshot| snapshot.manifest.version);
         self.event(Event::Phase { phase, version });
-    }
-
-    /// Tells how far the sync is, at most ten times a second: counting walks the index.
-    pub(super) fn progressed(&mut self, now: Millis) {
-        if now.since(self.last_progress) < PROGRESS_MS {
-            return;
-        }
-        self.last_progress = now;
-        let progress = self.progress(now);
-        self.look_ahead(progress.eta_ms, now);
-        self.event(Event::Progress(progress));
-    }
-
-    fn progress(&mut self, now: Millis) -> Progress {
-        let Some(snapshot) = self.target.as_ref().or(self.committed.as_ref()) else {
-            return Progress::default();
-        };
-        let (bytes_total, bundles_total) = snapshot.totals();
-        let (mut bytes_done, mut bundles_done) = (0, 0);
-        for shelf in &snapshot.shelves {
-            if let Some(dictionary) = &shelf.base.dictionary {
-                let key = StoreKey::Object(ObjectKind::Dictionary, dictionary.object.name);
-                let here = self.store.has(&key) || self.store.is_coming(&key);
-                bytes_done += if here { dictionary.object.len } else { 0 };
-            }
-            for bundle in (0..shelf.index().page_count()).flat_map(|p| shelf.index().bundles(p)) {
-                let key = StoreKey::Object(ObjectKind::Bundle, bundle.name);
-                let stored = self.store.has(&key);
-                bundles_done += u64::from(stored);
-                if stored || self.store.is_coming(&key) {
-                    bytes_done += bundle.len;
-                }
-            }
-        }
-        for (request, fetch) in self.net.fetches.iter() {
-            if let What::Bundle(job) = &fetch.job.what
-                && !fetch.is_copy(*request)
-            {
-                bytes_done += job.verified_len as u64;
-            }
-        }
-        let rate = self.meter.rate(now);
-        let left = bytes_total.saturating_sub(bytes_done);
-        let eta_ms = left.saturating_mul(1000).checked_div(rate);
-        Progress { bytes_done, bytes_total, bundles_done, bundles_total, rate, eta_ms }
     }
 }
 

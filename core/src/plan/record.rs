@@ -8,11 +8,24 @@ use crate::codec::{Reader, Writer};
 use crate::error::Error;
 use crate::limits::{MAX_SOURCE_NAME_LEN, MAX_SOURCE_RECORDS, MAX_SOURCES_LEN};
 
+use crate::types::Millis;
+
 use super::retry::Kind;
 
 const MAGIC: &[u8; 4] = b"PKQ1";
 /// No number of the row is larger.
 const MAX: u64 = u32::MAX as u64;
+/// But for a time: what a JavaScript number holds exactly.
+const MAX_TIME: u64 = 1 << 53;
+
+/// What is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// When it was last found out which version is the newest.
+    pub searched: Option<Millis>,
+    /// The sources.
+    pub sources: Vec<SourceRecord>,
+}
 
 /// What is remembered of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +41,9 @@ pub struct SourceRecord {
 }
 
 /// Parses the row.
-pub fn parse(row: &[u8]) -> Result<Vec<SourceRecord>, Error> {
+pub fn parse(row: &[u8]) -> Result<Memory, Error> {
     let mut r = Reader::with_magic(row, MAGIC, "sources", MAX_SOURCES_LEN)?;
+    let searched = r.number("search", MAX_TIME)?.checked_sub(1).map(Millis);
     let mut records = Vec::new();
     for _ in 0..r.count("sources", MAX_SOURCE_RECORDS)? {
         let name = r.text("source", MAX_SOURCE_NAME_LEN)?.to_string();
@@ -42,14 +56,16 @@ pub fn parse(row: &[u8]) -> Result<Vec<SourceRecord>, Error> {
         });
     }
     r.finish("sources")?;
-    Ok(records)
+    Ok(Memory { searched, sources: records })
 }
 
 /// The canonical bytes; sources beyond the format's bounds are left out.
-pub fn encode(records: &[SourceRecord]) -> Vec<u8> {
+pub fn encode(memory: &Memory) -> Vec<u8> {
+    let Memory { searched, sources: records } = memory;
     let fits = |record: &&SourceRecord| record.name.len() <= MAX_SOURCE_NAME_LEN;
     let records: Vec<_> = records.iter().filter(fits).take(MAX_SOURCE_RECORDS).collect();
     let mut w = Writer::with_magic(MAGIC);
+    w.number(searched.map_or(0, |at| at.0.min(MAX_TIME - 1) + 1));
     w.count(records.len());
     for record in records {
         w.bytes(record.name.as_bytes());
@@ -74,11 +90,14 @@ mod tests {
             windows_ms: [None, Some(1500)],
         };
         let long = SourceRecord { name: "x".repeat(MAX_SOURCE_NAME_LEN + 1), ..record.clone() };
-        let row = encode(&[long, record.clone()]);
+        let searched = Some(Millis(1_764_000_000_000));
+        let row = encode(&Memory { searched, sources: [long, record.clone()].into() });
         let kept = SourceRecord { bytes_per_second: Some(MAX - 1), ..record };
-        assert_eq!(parse(&row), Ok([kept.clone()].into()));
-        assert_eq!(encode(&[kept]), row);
-        let many = alloc::vec![SourceRecord::default(); MAX_SOURCE_RECORDS + 1];
-        assert_eq!(parse(&encode(&many)).map(|records| records.len()), Ok(MAX_SOURCE_RECORDS));
+        let kept = Memory { searched, sources: [kept].into() };
+        assert_eq!(parse(&row), Ok(kept.clone()));
+        assert_eq!(encode(&kept), row);
+        let sources = alloc::vec![SourceRecord::default(); MAX_SOURCE_RECORDS + 1];
+        let many = encode(&Memory { searched: None, sources });
+        assert_eq!(parse(&many).map(|memory| memory.sources.len()), Ok(MAX_SOURCE_RECORDS));
     }
 }

@@ -243,6 +243,11 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// The channel, as the head state has it that is not proven yet.
+    pub fn channel(&self) -> &Channel {
+        &self.accepted.channel
+    }
+
     /// The tiles that are needed.
     pub fn tiles(&self) -> &[TileRef] {
         &self.tiles

@@ -77,6 +77,7 @@ pub(super) fn run(cli: &Cli, session: &Session, from: u64, ui: Ui) -> Result<()>
             "from": version.0,
             "bytes": path.bytes,
             "requests": path.requests,
+            "round_trips": path.round_trips,
             "records_compared": path.records,
         }));
     }

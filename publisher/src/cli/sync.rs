@@ -73,6 +73,7 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
         "records": records,
         "bytes_fetched": report.bytes_fetched,
         "requests": report.requests,
+        "round_trips": report.round_trips,
         "bundles_reused": report.bundles_reused,
         "elapsed_ms": report.elapsed_ms,
         "freshness": freshness,

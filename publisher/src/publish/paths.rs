@@ -47,6 +47,8 @@ pub struct Gone {
     pub bytes: u64,
     /// Requests that were made.
     pub requests: u64,
+    /// The longest chain of them, each made when the one before had ended.
+    pub round_trips: u64,
     /// Records that were read back.
     pub records: u64,
 }
@@ -116,8 +118,13 @@ fn go(goal: &Goal<'_>, from: &Past, store: &Path, ui: Ui) -> Result<Gone> {
             records += collection.tree.records;
         }
     }
-    let (from, bytes, requests) = (from.manifest.version, report.bytes_fetched, report.requests);
-    Ok(Gone { from, bytes, requests, records })
+    Ok(Gone {
+        from: from.manifest.version,
+        bytes: report.bytes_fetched,
+        requests: report.requests,
+        round_trips: report.round_trips,
+        records,
+    })
 }
 
 /// Whether each collection that has a delta from there came by it.

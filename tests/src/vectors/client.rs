@@ -10,7 +10,7 @@ use packice_core::engine::io::{RangeQuery, ReadId, StoreBatch, StoreKey, Target,
 use packice_core::engine::{Command, Engine, EngineConfig, Input, Output};
 use packice_core::format::seed::SeedIndex;
 use packice_core::hash;
-use packice_core::plan::record::{self, SourceRecord};
+use packice_core::plan::record::{self, Memory, SourceRecord};
 use packice_core::types::{Millis, ObjectKind};
 
 use super::data::{World, token};
@@ -288,7 +288,8 @@ pub(super) fn formats(world: &World, log: &Releases) -> Vec<Format> {
                         name: "https://mirror.example".into(),
                         ..SourceRecord::default()
                     };
-                    record::encode(&[known, unknown])
+                    let searched = Some(Millis(1_764_000_000_000));
+                    record::encode(&Memory { searched, sources: vec![known, unknown] })
                 }),
             ],
         },

@@ -124,7 +124,7 @@ fn report(shop: &Shop, measured: &Map<String, Value>) -> Result<()> {
             match path["in_star"] == json!(true) {
                 true => {
                     inside = inside.max(paid);
-                    requests = requests.max(number(path, "requests")?);
+                    requests = requests.max(number(path, "round_trips")?);
                 }
                 false => beyond = beyond.max(paid),
             }

@@ -96,7 +96,7 @@ fn who_fails_objects_may_still_be_asked_what_is_newest() {
 
 #[test]
 fn what_was_measured_is_remembered_until_it_is_measured_anew() {
-    let mut before = measured((1_000_000, 300), (2_000_000, 20));
+    let mut before = measured((1_000_000, 300), (20_000_000, 20));
     before.asked(B);
     let records = before.records(None, Millis(2000));
     assert_eq!(before.records(Some(B), Millis(2000)), []);
@@ -115,7 +115,7 @@ fn what_was_measured_is_remembered_until_it_is_measured_anew() {
     let gauge = sources.gauge(B).expect("it was added");
     gauge.answered(500);
     assert_eq!(gauge.latency_ms(), Some(500));
-    assert_eq!((gauge.rate(Millis(0)), gauge.expected(Millis(0))), (None, Some(2_000_000)));
+    assert_eq!((gauge.rate(Millis(0)), gauge.expected(Millis(0))), (None, Some(20_000_000)));
 }
 
 #[test]
@@ -154,9 +154,9 @@ fn bulk_goes_where_it_is_done_first() {
         let at = |id| flights.iter().filter(|flight| flight.source == id).count();
         (at(A), at(B))
     };
-    assert_eq!(fits(&measured((2_000_000, 50), (2_000_000, 50))), (PLACES, PLACES));
+    assert_eq!(fits(&measured((20_000_000, 50), (20_000_000, 50))), (PLACES, PLACES));
     // A tenth of the rate: it would be done long after all that the other one has.
-    assert_eq!(fits(&measured((200_000, 50), (2_000_000, 50))), (0, PLACES));
+    assert_eq!(fits(&measured((2_000_000, 50), (20_000_000, 50))), (0, PLACES));
     assert_eq!(fits(&two()), (PLACES_UNKNOWN, PLACES_UNKNOWN));
 }
 
