@@ -73,6 +73,11 @@ impl Clock {
 }
 
 impl Host {
+    /// Lets the clock run ahead by so many milliseconds: the client comes back later.
+    pub fn come_back_after(&mut self, ms: u64) {
+        self.clock.base_ms = self.clock.base_ms.saturating_add(ms);
+    }
+
     /// An engine on a store, with its sources.
     pub fn new(
         dataset: Name,

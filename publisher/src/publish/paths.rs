@@ -59,6 +59,9 @@ pub fn starts(manifest: &Manifest) -> BTreeSet<Version> {
     deltas.map(|delta| delta.from_version).collect()
 }
 
+/// Who is behind was away for that long.
+const AWAY_MS: u64 = 86_400_000;
+
 /// Goes the path from an earlier version.
 pub fn follow(goal: &Goal<'_>, from: &Past, ui: Ui) -> Result<Gone> {
     let version = from.manifest.version;
@@ -88,6 +91,7 @@ fn go(goal: &Goal<'_>, from: &Past, store: &Path, ui: Ui) -> Result<Gone> {
     let second = log.release(goal.channel, goal.inlined.clone())?;
     let second = second.before(name, goal.source.clone());
     let mut host = open(dataset, name, &trust, store, Arc::new(second))?;
+    host.come_back_after(AWAY_MS);
     let mut watch = Watch::new(ui, "path");
     let mut by_base: Vec<String> = Vec::new();
     let report = host.sync(&mut |event| {
