@@ -308,7 +308,7 @@ export interface SyncReport {
   changed: boolean;
   bytesFetched: number;
   requests: number;
-  /** The longest chain of requests, each made when the one before had ended. */
+  /** The longest chain of requests, each possible only when the one before had ended. */
   roundTrips: number;
   /** Bundles that were stored already and were not fetched again. */
   bundlesReused: number;

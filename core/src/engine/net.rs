@@ -44,6 +44,9 @@ pub(super) struct Job {
     pub(super) moves: u32,
     /// Of a bootstrap: the channel's head is enough, for who holds a version.
     pub(super) lean: bool,
+    /// How many fetches ended one after the other before it could be asked for, and itself; 0 as
+    /// long as nobody looked.
+    pub(super) depth: u64,
     /// Who is asked as long as it did not fail.
     pub(super) prefer: Option<SourceId>,
     pub(super) avoid: Vec<SourceId>,
@@ -104,6 +107,7 @@ impl Job {
             tries: 0,
             moves: 0,
             lean: false,
+            depth: 0,
             prefer: None,
             avoid: Vec::new(),
             last_fault: None,
@@ -219,8 +223,6 @@ pub(super) struct Fetch {
     pub(super) target: Target,
     /// When it was asked for.
     pub(super) asked: Millis,
-    /// How many ended one after the other before it, and itself.
-    pub(super) depth: u64,
     /// When bytes came last, or it was asked for.
     pub(super) since: Millis,
     /// Another one that brings the same.
@@ -234,7 +236,7 @@ pub(super) struct Net {
     pub(super) fetches: Map<RequestId, Fetch>,
     /// Fetches that were given up and whose completion is still to come.
     cancelled: Set<RequestId>,
-    /// The longest chain of fetches since the sync began, each made when the one before had ended.
+    /// The longest chain of fetches since the sync began, each possible when the one before had ended.
     pub(super) chain: u64,
     /// When a source that everybody waits for may be asked again.
     pub(super) wake: Option<Millis>,
@@ -426,7 +428,9 @@ impl Engine {
         let fetch = self.net.fetches.remove(&request)?;
         self.sources.succeeded(fetch.source, fetch.job.kind(), now);
         self.timings.transfers.add(now.since(fetch.asked));
-        self.net.chain = self.net.chain.max(fetch.depth);
+        if !self.is_seed(fetch.source) {
+            self.net.chain = self.net.chain.max(fetch.job.depth);
+        }
         self.end_race(&fetch);
         Some(fetch)
     }

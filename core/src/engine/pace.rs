@@ -108,6 +108,14 @@ impl Net {
         flights.map(|fetch| Flight { source: fetch.source, left: fetch.left() }).collect()
     }
 
+    /// What can be asked for now could be so after what has ended.
+    fn mark_depths(&mut self) {
+        let depth = self.chain + 1;
+        for job in self.queue.iter_mut().filter(|job| job.depth == 0) {
+            job.depth = depth;
+        }
+    }
+
     /// What is under way of all others.
     pub(super) fn flights_but(&self, source: SourceId) -> Vec<Flight> {
         self.flights().into_iter().filter(|flight| flight.source != source).collect()
@@ -159,6 +167,7 @@ impl Engine {
     /// Starts every fetch that has a place, a source and room in the budget.
     pub(super) fn start_fetches(&mut self, now: Millis) {
         self.net.wake = None;
+        self.net.mark_depths();
         self.leave_the_slow(now);
         loop {
             let flying = self.net.fetches.len();
@@ -226,9 +235,7 @@ impl Engine {
         self.sources.asked(source);
         let seed = self.seed.as_ref().filter(|seed| seed.id == source);
         let asked = seed.map(|seed| seed.target(&target, max_bytes));
-        let network = u64::from(asked.is_none());
-        self.requests_made += network;
-        let depth = self.net.chain + network;
+        self.requests_made += u64::from(asked.is_none());
         if let What::Bundle(bundle) = &job.what {
             let event = bundle.event(BundleState::Fetching);
             self.event(event);
@@ -251,7 +258,6 @@ impl Engine {
             max_bytes,
             target,
             asked,
-            depth,
             since,
             twin: None,
         };

@@ -26,7 +26,7 @@ pub struct SyncReport {
     pub bytes_fetched: u64,
     /// Requests that were made during the sync.
     pub requests: u64,
-    /// The longest chain of them of which each was made when the one before had ended.
+    /// The longest chain of them, each possible only when the one before had ended.
     pub round_trips: u64,
     /// Bundles that were stored before the sync began.
     pub bundles_reused: u64,

@@ -91,6 +91,11 @@ impl<T> Queue<T> {
         self.jobs.values()
     }
 
+    /// Every job, to be changed, in the order of service.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.jobs.values_mut()
+    }
+
     /// How many jobs wait.
     pub fn len(&self) -> usize {
         self.jobs.len()

@@ -47,7 +47,7 @@ pub struct Gone {
     pub bytes: u64,
     /// Requests that were made.
     pub requests: u64,
-    /// The longest chain of them, each made when the one before had ended.
+    /// The longest chain of them, each possible only when the one before had ended.
     pub round_trips: u64,
     /// Records that were read back.
     pub records: u64,
