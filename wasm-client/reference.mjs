@@ -19,6 +19,10 @@ const SAID_IN_FULL = [
 const SHELL_CODES = {
   'misuse/deadline': 'the deadline of a sync is no time in milliseconds',
   'misuse/trace': 'the option `trace` is no number of bytes, or `trace()` of a data set without it',
+  'misuse/after': '`after` is the number of an event, or 0',
+  'events/gap': 'an event log lacks an event: the publisher\'s own fault',
+  'events/malformed': 'a record of an event log is no event: the publisher\'s own fault',
+  'events/rolled-back': 'an event that was replayed is not in the log any more: use nothing of it',
   'internal/error': 'something was thrown that has no code: a bug of ours',
   'internal/no-random': 'the platform has no source of random numbers',
   'internal/no-worker': 'no worker can be started here: open with `run: "in-place"`',
@@ -155,7 +159,7 @@ function namedCodes() {
     for (const name of readdirSync(join(ROOT, folder), { recursive: true })) {
       if (!name.endsWith(suffix) || /tests/.test(name)) continue;
       const text = read(join(folder, name)).split('#[cfg(test)]')[0];
-      const code = /"((?:internal|misuse|peer|read|store)\/[a-z][a-z-]*)"/g;
+      const code = /"((?:events|internal|misuse|peer|read|store)\/[a-z][a-z-]*)"/g;
       for (const [, one] of text.matchAll(code)) found.add(one);
     }
   }

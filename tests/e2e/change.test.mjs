@@ -14,6 +14,12 @@ const ITEMS = {
   records: records(20_000, 150, 2),
 };
 const ALERTS = { name: 'alerts', priority: 0, records: records(50, 40, 1) };
+const event = (sequence, kind, data) => ({ sequence, kind, at: 1_790_000_000 + sequence, data });
+const EVENTS = {
+  name: 'events',
+  events: true,
+  records: [event(1, 'schema', { collection: 'items' }), event(2, 'parameters', { limit: 5 })],
+};
 const UNTOUCHED = 'key/0010001';
 /** What a step changes: an update, an insert, a removal. */
 const UPDATED = 'key/0001234';
@@ -25,7 +31,7 @@ describe('change, in Chromium', { concurrency: false }, () => {
   /** Each version's records, from 1. */
   const versions = [null];
   before(async () => {
-    world = await startWorld({ dataset: 'change-test', collections: [ALERTS, ITEMS] });
+    world = await startWorld({ dataset: 'change-test', collections: [ALERTS, EVENTS, ITEMS] });
     versions.push(new Map(ITEMS.records));
     proxy = await startProxy({ target: world.edge.url });
     world.later(() => proxy.close());
@@ -112,6 +118,7 @@ describe('change, in Chromium', { concurrency: false }, () => {
     assert.deepEqual(seen.roads.find(({ collection }) => collection === 'items'), {
       collection: 'items',
       road: 'delta',
+      why: 'bytes',
     });
     assert.ok(!proxy.log.some(({ kind }) => kind === 'bundle'), 'no bundle was asked for');
     const { bytes } = proxy.totals();
@@ -132,6 +139,33 @@ describe('change, in Chromium', { concurrency: false }, () => {
     for (const answer of seen.read) assert.ok(allowed.some((a) => a.text === answer.text));
     assert.equal(seen.read.at(-1).text, textOf(to));
     assert.deepEqual(await readAll(page, 'dataset'), sorted(to));
+    await end();
+  });
+
+  test('an event log is replayed in order, from where it was', async () => {
+    const { page, end } = await openPage('events');
+    const replay = (after, collection = 'events') =>
+      page.evaluate(async ({ after, collection }) => {
+        const view = await dataset.pin();
+        const seen = [];
+        try {
+          for await (const event of view.events(collection, { after })) seen.push(event);
+          return { seen };
+        } catch ({ code }) {
+          return { seen, code };
+        } finally {
+          view.release();
+        }
+      }, { after, collection });
+    assert.deepEqual(await replay(0), { seen: EVENTS.records });
+    assert.deepEqual(await replay(2), { seen: [] });
+    EVENTS.records.push(event(3, 'revocation', { keys: [UNTOUCHED] }));
+    await publishNext();
+    await page.evaluate(() => dataset.sync());
+    assert.deepEqual(await replay(2), { seen: EVENTS.records.slice(2) });
+    assert.deepEqual(await replay(4), { seen: [], code: 'events/rolled-back' });
+    assert.deepEqual(await replay(-1), { seen: [], code: 'misuse/after' });
+    assert.deepEqual(await replay(0, 'items'), { seen: [], code: 'events/gap' });
     await end();
   });
 

@@ -143,6 +143,50 @@ describe('the client in Chromium', { concurrency: false }, () => {
     assert.ok(seen.phases.includes('collections') && seen.phases.at(-1) === 'complete');
   });
 
+  test('what is subscribed is held, and the rest is read lazily or is not known', async () => {
+    proxy.setRules([]);
+    const keys = [1_000, 2_999, 30_000].map((at) => COLLECTIONS[1].records[at][0]);
+    const seen = await inPage(async ({ url, keys: [from, inside, outside], end }) => {
+      const subscribe = { items: [{ start: from, end }], sealed: [] };
+      const first = await client([url], { database: 'part', subscribe });
+      const report = await first.dataset.sync();
+      const online = plain(await first.dataset.get('items', outside));
+      const all = [];
+      for await (const { key } of first.dataset.range('items', { start: from, end })) {
+        all.push(new TextDecoder().decode(key));
+      }
+      await first.dataset.close();
+      const second = await client(['http://127.0.0.1:9'], { database: 'part', subscribe });
+      const answers = [
+        await second.dataset.get('alerts', 'key/0000001'),
+        await second.dataset.get('items', from),
+        await second.dataset.get('items', inside),
+        await second.dataset.get('sealed', 'key/0000001'),
+      ];
+      await second.dataset.close();
+      const wrong = [{ items: 5 }, { 'No name': [] }, { items: [{ prefix: 'a', start: 'b' }] }];
+      const refused = [];
+      for (const subscribe of wrong) refused.push(await failure(client([url], { subscribe })));
+      const codes = refused.map(({ code }) => code);
+      return { report, online, all, answers: answers.map(plain), codes };
+    }, { url: proxy.url, keys, end: COLLECTIONS[1].records[3_000][0] });
+    const expected = COLLECTIONS[1].records.slice(1_000, 3_000).map(([key]) => key);
+    assert.deepEqual(seen.all, expected);
+    assert.equal(seen.online.state, 'present');
+    assert.deepEqual(seen.answers.map(({ state, reason }) => reason ?? state), [
+      'present', 'present', 'present', 'not-synced',
+    ]);
+    assert.deepEqual(seen.codes, ['misuse/subscribe', 'misuse/subscribe', 'misuse/range']);
+    const whole = await inPage(async ({ url }) => {
+      const { dataset } = await client([url], { database: 'all-of-it' });
+      const report = await dataset.sync();
+      await dataset.close();
+      return report;
+    }, { url: proxy.url });
+    const part = seen.report.bytesFetched / whole.bytesFetched;
+    assert.ok(part < 0.6, `${part} of the bytes`);
+  });
+
   test('ranges are bounded by start, end, prefix and limit', async () => {
     const ranges = await inPage(async ({ url }) => {
       const { dataset } = await client([url], { database: 'ranges' });

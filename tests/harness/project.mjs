@@ -17,17 +17,18 @@ export const PACKICE = process.env.PACKICE_BIN ?? join(ROOT, 'target/release/pac
 /** The built npm package. */
 export const NPM = process.env.PACKICE_NPM ?? join(ROOT, 'target/npm/packice');
 
-function section({ name, priority, lazy = false, settings = {} }) {
+function section({ name, priority, lazy = false, events = false, settings = {} }) {
   const input = `${name}.jsonl`;
-  const fields = { key: '{k}', value: 'v', value_text: true };
-  const pairs = { name, priority, lazy, input, ...fields, ...settings };
+  const fields = { priority, lazy, key: '{k}', value: 'v', value_text: true };
+  const pairs = { name, input, ...(events ? { events } : fields), ...settings };
   const lines = Object.entries(pairs).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
   return ['', '[[collection]]', ...lines, ''].join('\n');
 }
 
 /**
  * Makes a project that publishes `by` a key. `collections` are `{ name, priority, lazy, settings,
- * records }`, records being `[key, text]` pairs; `deltas` is the configuration's section of that
+ * records }`, records being `[key, text]` pairs, or `{ name, events: true, records }`, records being
+ * events; `deltas` is the configuration's section of that
  * name. `build()` builds what they hold at that time, `publish()` publishes it too.
  */
 export async function makeProject({ dataset, edge, by, collections, deltas = {} }) {
@@ -56,8 +57,9 @@ export async function makeProject({ dataset, edge, by, collections, deltas = {} 
     packice,
     trust: (await readFile(join(dir, 'trust/1.bin'))).toString('base64'),
     async build() {
-      for (const { name, records } of collections) {
-        const lines = records.map(([k, v]) => JSON.stringify({ k, v }) + '\n');
+      for (const { name, events, records } of collections) {
+        const line = (record) => (events ? record : { k: record[0], v: record[1] });
+        const lines = records.map((record) => JSON.stringify(line(record)) + '\n');
         await writeFile(join(dir, `${name}.jsonl`), lines.join(''));
       }
       return packice('build', '--json');

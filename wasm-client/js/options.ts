@@ -1,7 +1,8 @@
 /** Checks what a caller gives to `open`, and fills in what it leaves out. */
 import { PackiceError } from "./errors.js";
+import { bounds } from "./reader.js";
 import type { CheckOptions, HostOptions } from "./rpc.js";
-import type { OpenOptions, Source, VerifyOptions } from "./types.js";
+import type { KeyRange, OpenOptions, Source, VerifyOptions } from "./types.js";
 
 /** Seconds between two looks for a new version while nobody tells of one, with `live` alone. */
 const LIVE_POLL = 300;
@@ -39,6 +40,7 @@ export function hostOptions(options: OpenOptions): HostOptions {
     live: options.live === true,
     pollMs: pollMs(options),
     keep: keep(options),
+    subscribe: subscribe(options),
     trace: trace(options),
   };
 }
@@ -48,6 +50,17 @@ function keep({ keep = 0 }: OpenOptions): number {
     throw misuse("keep", `it is a number of versions, from 0 to ${MAX_KEEP}, not ${keep}`);
   }
   return keep;
+}
+
+function subscribe({ subscribe = {} }: OpenOptions): HostOptions["subscribe"] {
+  return Object.entries(subscribe).map(([collection, ranges]) => {
+    checkName("subscribe", collection);
+    if (!Array.isArray(ranges)) {
+      throw misuse("subscribe", `"${collection}" has a list of key ranges`);
+    }
+    const whole = (range: KeyRange) => ({ start: new Uint8Array(0), ...bounds(range) });
+    return { collection, ranges: ranges.map(whole) };
+  });
 }
 
 function trace({ trace = 0 }: OpenOptions): number {

@@ -1,16 +1,19 @@
 /** Reads of a data set as it is now, or of one version of it: arguments made ready for the host. */
 import { Entries } from "./entries.js";
 import { PackiceError } from "./errors.js";
+import { replay } from "./events.js";
 import type { Caller } from "./rpc.js";
 import type {
   Entry,
+  EventOptions,
+  KeyRange,
+  LoggedEvent,
   Lookup,
   Proof,
   RangeOptions,
   Reader,
   ReadOptions,
   View,
-  WatchOptions,
 } from "./types.js";
 
 /** Most entries of a page; the host answers with what one frame holds of them, at most. */
@@ -51,6 +54,13 @@ export class ReaderHandle implements Reader {
       const args = { collection, start: from, end, limit, at, version, spare };
       return this.#caller.call("page", args, signal);
     });
+  }
+
+  events(
+    collection: string,
+    options: EventOptions = {},
+  ): AsyncGenerator<LoggedEvent, void, undefined> {
+    return replay(this, collection, options);
   }
 
   async proof(
@@ -94,7 +104,8 @@ export class ViewHandle extends ReaderHandle implements View {
   }
 }
 
-export function bounds(options: WatchOptions): { start?: Uint8Array; end?: Uint8Array } {
+/** The bounds of a range of keys. */
+export function bounds(options: KeyRange): { start?: Uint8Array; end?: Uint8Array } {
   const { start, end, prefix } = options;
   if (prefix === undefined) {
     return {

@@ -24,6 +24,8 @@ export interface HostOptions {
   pollMs: number;
   /** How many versions to keep that served reads before. */
   keep: number;
+  /** What to hold of collections: key ranges. */
+  subscribe: { collection: string; ranges: { start: Uint8Array; end?: Uint8Array }[] }[];
   /** The most bytes of a trace; 0 records none. */
   trace: number;
   wasmUrl: string | undefined;

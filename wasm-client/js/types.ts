@@ -85,6 +85,13 @@ export interface OpenOptions {
    */
   keep?: number;
   /**
+   * What to hold of collections: these key ranges alone, or nothing for an empty list; all of those
+   * that are not named. A sync fetches the bundles that the ranges meet; whatever lies outside is
+   * read lazily, where its collection allows that, or is `unknown`. What is held is verified up to
+   * the signed root as ever, and proofs hold. All who share a database say the same.
+   */
+  subscribe?: Record<string, KeyRange[]>;
+  /**
    * Records all that the engine is told, up to so many bytes of memory, for `trace()`. Bodies are
    * in it: it is as private as the data. Left out, or 0: nothing is recorded.
    */
@@ -103,13 +110,17 @@ export interface Entry {
   value: Uint8Array;
 }
 
-export interface RangeOptions {
+/** A range of keys; without any of these, all of them. */
+export interface KeyRange {
   /** First key, inclusive; the collection's first when left out. */
   start?: string | Uint8Array;
   /** Last key, exclusive; past the collection's last when left out. */
   end?: string | Uint8Array;
   /** Only keys that begin with this; instead of start and end. */
   prefix?: string | Uint8Array;
+}
+
+export interface RangeOptions extends KeyRange {
   /** At most so many entries. */
   limit?: number;
   signal?: AbortSignal;
@@ -117,6 +128,23 @@ export interface RangeOptions {
 
 export interface ReadOptions {
   signal?: AbortSignal;
+}
+
+export interface EventOptions {
+  /** The number of the event that was replayed last; 0, the default, replays all. */
+  after?: number;
+  signal?: AbortSignal;
+}
+
+/** An event of an event log. */
+export interface LoggedEvent {
+  /** Its number: from 1, without a gap. */
+  sequence: number;
+  /** `schema`, `revocation`, `parameters`, or what the application agreed on. */
+  kind: string;
+  /** Seconds since 1970, by the publisher's clock. */
+  at: number;
+  data: unknown;
 }
 
 /** A proof that a record is, or is not, in a signed collection. */
@@ -332,14 +360,7 @@ export interface Changes {
 }
 
 /** Which keys to watch; all of the collection where nothing is said. */
-export interface WatchOptions {
-  /** First key, inclusive. */
-  start?: string | Uint8Array;
-  /** Last key, exclusive. */
-  end?: string | Uint8Array;
-  /** Only keys that begin with this; instead of start and end. */
-  prefix?: string | Uint8Array;
-}
+export type WatchOptions = KeyRange;
 
 /** Events by name; `on(name, callback)` returns the function that ends it. */
 export interface Events {
@@ -418,6 +439,16 @@ export interface Reader {
    * over: begin again.
    */
   range(collection: string, options?: RangeOptions): AsyncIterableIterator<Entry>;
+  /**
+   * Replays a collection that is an event log: its events after a number, in order and without a
+   * gap. Throws `events/rolled-back` where the log ends before that number, `events/gap` and
+   * `events/malformed` where it is no log; nothing else of the version is to be used then. Replay
+   * from a pinned view, keep the last number, and then read from that view.
+   */
+  events(
+    collection: string,
+    options?: EventOptions,
+  ): AsyncGenerator<LoggedEvent, void, undefined>;
   /** Proves that a key is there with its value, or that it is not there. */
   proof(collection: string, key: string | Uint8Array, options?: ReadOptions): Promise<Proof>;
 }

@@ -246,6 +246,10 @@ impl Host {
     /// Tells a new engine what it is to keep, and its sources.
     fn set_up(self: &Rc<Self>) {
         self.feed(Input::Command(Command::Keep(self.options.keep)));
+        if !self.options.subscribed.is_empty() {
+            let subscribed = self.options.subscribed.clone();
+            self.feed(Input::Command(Command::Subscribe(subscribed)));
+        }
         self.feed(Input::Command(Command::Yield(self.yielding.get())));
         let pins = self.pins.borrow().clone();
         for version in pins {

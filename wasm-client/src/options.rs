@@ -1,7 +1,7 @@
 //! What a client was opened with.
 
 use js_sys::{Array, Function};
-use packice_core::engine::io::{SourceId, Status};
+use packice_core::engine::io::{KeyRange, SourceId, Status};
 use packice_core::engine::{EngineConfig, Follow};
 use packice_core::trace::{Trace, Traced};
 use packice_core::types::{Millis, Name};
@@ -40,6 +40,8 @@ pub(crate) struct Options {
     refuse_expired: bool,
     /// How many versions to keep that served reads before.
     pub(crate) keep: usize,
+    /// What to hold of collections, where it is not all.
+    pub(crate) subscribed: Vec<(String, Vec<KeyRange>)>,
     /// How to keep up without being asked.
     pub(crate) follow: Option<Follow>,
     /// The most bytes of a trace; none is recorded where this is 0.
@@ -81,6 +83,19 @@ fn follow(options: &JsValue) -> Option<Follow> {
     (poll_ms > 0).then(|| Follow { live: field(options, "live").is_truthy(), poll_ms })
 }
 
+fn subscribed(options: &JsValue) -> Result<Vec<(String, Vec<KeyRange>)>, JsValue> {
+    let range = |range: JsValue| {
+        let end = (!field(&range, "end").is_undefined()).then(|| bytes(&range, "end"));
+        Ok(KeyRange { start: bytes(&range, "start")?, end: end.transpose()? })
+    };
+    let part = |part: JsValue| {
+        let ranges = Array::from(&field(&part, "ranges"));
+        let ranges = ranges.iter().map(range).collect::<Result<_, JsValue>>()?;
+        Ok((text(&part, "collection")?, ranges))
+    };
+    Array::from(&field(options, "subscribe")).iter().map(part).collect()
+}
+
 impl Options {
     /// Reads the options object.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -100,6 +115,7 @@ impl Options {
             memory: field(options, "memory").is_truthy(),
             refuse_expired: field(options, "refuseExpired").is_truthy(),
             keep: field(options, "keep").as_f64().unwrap_or_default() as usize,
+            subscribed: subscribed(options)?,
             follow: follow(options),
             trace: field(options, "trace").as_f64().unwrap_or_default() as usize,
         })
