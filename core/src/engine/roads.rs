@@ -254,13 +254,27 @@ impl Engine {
 
 /// Whether so much lies over a base that another one is better.
 fn is_outgrown(shelf: &Shelf) -> bool {
-    let most = SMALL_OVERLAY.max(shelf.base.tree.plain_len / OVERLAY_PART);
-    shelf.overlay_len().is_some_and(|len| len > most)
+    shelf.overlay_len().is_some_and(|len| is_too_much(len, shelf.base.tree.plain_len))
+}
+
+/// Whether entries of so many bytes are too many over a base of so many plain bytes.
+fn is_too_much(overlay: u64, base: u64) -> bool {
+    overlay > SMALL_OVERLAY.max(base / OVERLAY_PART)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_eighth_of_the_base_or_a_megabyte_is_not_too_much() {
+        const MIB: u64 = 1 << 20;
+        let cases = [(MIB, 0), (MIB + 1, 0), (MIB + 1, 8 * MIB + 8), (MIB + 2, 8 * MIB + 8)];
+        assert_eq!(
+            cases.map(|(overlay, base)| is_too_much(overlay, base)),
+            [false, true, false, true]
+        );
+    }
 
     #[test]
     fn fewer_bytes_win_but_for_much_less_time() {
