@@ -160,6 +160,29 @@ fn a_sync_that_broke_off_goes_on_where_it_was() {
     assert_success(&project.run(&["verify"]));
 }
 
+#[test]
+fn a_sync_of_a_range_of_keys_fetches_what_it_needs_alone() {
+    let (project, files) = signed_project(Project::new(), &random_lines(24_000), true);
+    let bundles = files.keys().filter(|path| path.starts_with("bundle/")).count();
+    let mirror = Mirror::start(files);
+    let only = |range: &str| {
+        let source = mirror.url.clone();
+        project.run(&["sync", "--json", "--source", &source, "--only", range])
+    };
+    assert_success(&only("tokens:key-000100..key-000200"));
+    let fetched = mirror.asked().iter().filter(|path| path.starts_with("bundle/")).count();
+    assert!(fetched == 1 && bundles > 1, "{fetched} of {bundles} bundles");
+    let found = project.run(&["get", "tokens", "key-000150"]);
+    assert_success(&found);
+    assert_fails(&only("tokens"), 2);
+    assert_fails(&only("tokens:key-000100"), 2);
+    // Said no more, the rest comes too, also after a restart.
+    assert_success(&project.run(&["sync", "--source", &mirror.url]));
+    let fetched = mirror.asked().iter().filter(|path| path.starts_with("bundle/")).count();
+    assert_eq!(fetched, bundles - 1);
+    assert_success(&project.run(&["verify"]));
+}
+
 fn names_in(dir: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).expect("listed").flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()

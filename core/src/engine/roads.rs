@@ -70,10 +70,14 @@ impl Engine {
         if !same_base && is_outgrown(shelf) {
             return (Road::Base, Why::Outgrown);
         }
+        let subscribed = self.scope.contains_key(collection.name.as_str());
+        if shelf.partial && !subscribed {
+            return ALONE;
+        }
         if same_root {
             return (Road::Keep, Why::Held);
         }
-        if self.scope.contains_key(collection.name.as_str()) {
+        if subscribed {
             return ALONE;
         }
         let Some((_, _, number)) = held.delta_to(collection) else { return ALONE };

@@ -44,6 +44,7 @@ impl Shelf {
     /// The same, of which so much is subscribed.
     #[must_use]
     pub(super) fn within(mut self, scope: Scope) -> Self {
+        self.partial |= scope.is_some();
         self.scope = scope;
         self
     }
@@ -112,20 +113,32 @@ impl Engine {
     /// longer subscribed is collected, what is lacking comes with the next sync.
     pub(super) fn subscribe(&mut self, scope: Map<String, Vec<KeyRange>>) {
         self.scope = scope.into_entries().map(|(name, ranges)| (name, Rc::new(ranges))).collect();
-        let scope = &self.scope;
+        let (scope, mut news) = (&self.scope, false);
         for snapshot in [&mut self.committed, &mut self.target].into_iter().flatten() {
             let collections = &snapshot.manifest.collections;
             for (collection, shelf) in collections.iter().zip(&mut snapshot.shelves) {
                 shelf.scope = scope.get(collection.name.as_str()).cloned();
+                news |= shelf.scope.is_some() && !shelf.partial;
+                shelf.partial |= shelf.scope.is_some();
             }
         }
         self.collect = true;
+        if news {
+            // Before any row goes.
+            self.save_state(false);
+        }
+    }
+
+    /// Whether the version that serves reads may lack rows that nobody looked for.
+    pub(super) fn holds_parts(&self) -> bool {
+        let held = self.committed.as_ref();
+        held.is_some_and(|held| held.shelves.iter().any(|shelf| shelf.partial))
     }
 
     /// Whether the version that serves reads lacks rows that are subscribed; `None` while that is
     /// being found out. Whoever holds collections as a whole committed them as a whole.
     pub(super) fn lacks_rows(&mut self) -> Option<bool> {
-        if self.scope.is_empty() || self.committed.is_none() {
+        if !self.holds_parts() {
             return Some(false);
         }
         match self.name_rows(Which::Serving) {
@@ -134,6 +147,12 @@ impl Engine {
             Err(Lack::Unknown(_) | Lack::Failed(_)) => return Some(true),
         }
         let (rows, all) = self.snapshot(Which::Serving)?.known_rows();
-        Some(!all || rows.iter().any(|key| !self.store.has(key)))
+        let lacks = !all || rows.iter().any(|key| !self.store.has(key));
+        if let Some(held) = self.committed.as_mut().filter(|_| !lacks) {
+            for shelf in &mut held.shelves {
+                shelf.partial = shelf.scope.is_some();
+            }
+        }
+        Some(lacks)
     }
 }

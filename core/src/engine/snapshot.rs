@@ -49,6 +49,8 @@ pub(super) struct Shelf {
     pub(super) own: bool,
     /// What of it is subscribed.
     pub(super) scope: Scope,
+    /// Whether it was subscribed in part, so that rows may be lacking now.
+    pub(super) partial: bool,
     /// Which of the manifest's deltas is still to be applied: the view is of the version before.
     pub(super) delta: Option<usize>,
 }
@@ -75,6 +77,7 @@ impl Shelf {
             view,
             own: false,
             scope: None,
+            partial: false,
             delta: None,
         };
         Ok(shelf.kept_for(collection))
@@ -210,11 +213,14 @@ impl Snapshot {
         if manifest.collections.len() != record.shelves.len() {
             return Err(TrustError::WrongManifest.into());
         }
-        let parts = manifest.collections.iter().zip(record.shelves);
-        let shelves = parts.map(|(collection, record)| Shelf::restore(collection, record, held));
+        let parts = manifest.collections.iter().zip(record.shelves).enumerate();
+        let shelves = parts.map(|(at, (collection, shelf))| {
+            let partial = record.partial.contains(&at);
+            Ok(Shelf { partial, ..Shelf::restore(collection, shelf, held)? })
+        });
         Ok(Self {
             manifest_name: channel.manifest.name,
-            shelves: shelves.collect::<Result<_, _>>()?,
+            shelves: shelves.collect::<Result<_, Error>>()?,
             manifest,
             manifest_bytes: Rc::new(record.manifest),
             trust,
@@ -227,6 +233,7 @@ impl Snapshot {
             trust: self.trust.encode(),
             manifest: self.manifest_bytes.as_ref().clone(),
             shelves: self.shelves.iter().map(Shelf::record).collect(),
+            partial: (0..self.shelves.len()).filter(|at| self.shelves[*at].partial).collect(),
         }
     }
 

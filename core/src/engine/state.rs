@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::types::ObjectRef;
 
-const MAGIC: &[u8; 4] = b"PKE2";
+const MAGIC: &[u8; 4] = b"PKE3";
 
 /// What the store's state row holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct VersionRecord {
     pub manifest: Vec<u8>,
     /// What delivers its collections, in the manifest's order.
     pub shelves: Vec<ShelfRecord>,
+    /// The numbers of those that were subscribed in part, ascending: rows may be lacking.
+    pub partial: Vec<usize>,
 }
 
 /// What delivers a collection. There are a few of them, read once: their size does not matter.
@@ -104,7 +106,15 @@ impl VersionRecord {
         let manifest = r.bytes("manifest", MAX_MANIFEST_LEN)?.to_vec();
         let count = r.count("shelves", MAX_COLLECTIONS)?;
         let shelves = (0..count).map(|_| ShelfRecord::read(r)).collect::<Result<_, _>>()?;
-        Ok(Self { trust, manifest, shelves })
+        let mut partial = Vec::new();
+        for _ in 0..r.count("partial shelves", count)? {
+            let at = r.count("partial shelf", count.saturating_sub(1))?;
+            if partial.last().is_some_and(|last| *last >= at) {
+                return Err(FormatError::NotCanonical { field: "partial shelves" }.into());
+            }
+            partial.push(at);
+        }
+        Ok(Self { trust, manifest, shelves, partial })
     }
 
     fn write(&self, w: &mut Writer) {
@@ -113,6 +123,10 @@ impl VersionRecord {
         w.count(self.shelves.len());
         for shelf in &self.shelves {
             shelf.write(w);
+        }
+        w.count(self.partial.len());
+        for at in &self.partial {
+            w.count(*at);
         }
     }
 }

@@ -138,7 +138,7 @@ impl Engine {
                     true
                 }
                 HeadTask::Idle if self.head_checked => {
-                    if !self.scope.is_empty() && self.list_store() {
+                    if self.holds_parts() && self.list_store() {
                         return false;
                     }
                     let Some(lacks) = self.lacks_rows() else { return false };

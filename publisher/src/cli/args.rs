@@ -305,7 +305,8 @@ pub struct ClientArgs {
 Examples:
   packice sync
   packice sync --trust root.bin --source https://a.example --source https://b.example --store s
-  packice sync --seed tokens.seed   fetch only what the file lacks")]
+  packice sync --seed tokens.seed   fetch only what the file lacks
+  packice sync --only tokens:1/..2/ --only archive:")]
 pub struct SyncArgs {
     /// Decode all that is stored afterwards and compare it with the signed roots; what does not
     /// hold ends with exit code 4
@@ -317,6 +318,13 @@ pub struct SyncArgs {
     /// Say as soon as it is seen that it will take longer than so many seconds, and why
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub within: Option<u64>,
+    /// Hold this range of keys alone of a collection, or several; COLLECTION: holds nothing of it.
+    /// Collections that are not named are held whole. START and END may be left out
+    #[arg(long, value_name = "COLLECTION:START..END")]
+    pub only: Vec<String>,
+    /// Take the keys of --only as hexadecimal
+    #[arg(long, requires = "only")]
+    pub hex: bool,
     /// Record every call into the engine and write it here at the end, also of a sync that fails:
     /// packice replay tells the story. What the sources sent is in it; past 1 GiB nothing more is
     #[arg(long, value_name = "FILE")]

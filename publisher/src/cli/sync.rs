@@ -1,17 +1,21 @@
 //! `packice sync`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use packice_core::engine::io::KeyRange;
 use packice_core::trace::MAX_TRACE_LEN;
 use serde_json::json;
 
 use super::args::{Cli, SyncArgs};
-use super::session::{Session, collections_json, damaged_json, freshness_json, timings_json};
+use super::session::{
+    Session, collections_json, damaged_json, freshness_json, key_bytes, timings_json,
+};
 use crate::client::audit_failure;
 use crate::client::seed::SeedFile;
 use crate::client::watch::Watch;
-use crate::failure::{Result, on_file};
+use crate::failure::{Failure, Result, on_file};
 use crate::text::{show_count, show_freshness, show_size, show_span};
 use crate::ui::Ui;
 
@@ -29,6 +33,9 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     }
     if args.trace.is_some() {
         host.record(MAX_TRACE_LEN)?;
+    }
+    if !args.only.is_empty() {
+        host.subscribe(subscribed(&args.only, args.hex)?);
     }
     let mut watch = Watch::new(ui, "sync");
     let report = host.sync(&mut |event| watch.hear(event));
@@ -86,4 +93,21 @@ pub(super) fn run(cli: &Cli, args: &SyncArgs, ui: Ui) -> Result<()> {
     });
     ui.result(&text, &json);
     Ok(())
+}
+
+/// What `--only` names: ranges by collection.
+fn subscribed(only: &[String], is_hex: bool) -> Result<Vec<(String, Vec<KeyRange>)>> {
+    let mut all: BTreeMap<String, Vec<KeyRange>> = BTreeMap::new();
+    for text in only {
+        let wrong = || Failure::usage(format!("'{text}' is not COLLECTION:START..END"));
+        let (collection, range) = text.split_once(':').ok_or_else(wrong)?;
+        let ranges = all.entry(collection.to_owned()).or_default();
+        if range.is_empty() {
+            continue;
+        }
+        let (start, end) = range.split_once("..").ok_or_else(wrong)?;
+        let end = (!end.is_empty()).then(|| key_bytes(end, is_hex)).transpose()?;
+        ranges.push(KeyRange { start: key_bytes(start, is_hex)?, end });
+    }
+    Ok(all.into_iter().collect())
 }

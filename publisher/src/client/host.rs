@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use packice_core::engine::io::{
-    Answer, AuditStatus, FetchFailure, RangeQuery, ReadId, RequestId, SourceId, Status, StoreKey,
-    SyncReport, Target, WaitReason,
+    Answer, AuditStatus, FetchFailure, KeyRange, RangeQuery, ReadId, RequestId, SourceId, Status,
+    StoreKey, SyncReport, Target, WaitReason,
 };
 use packice_core::engine::{Command, EngineConfig, Event, Input, Output, io};
 use packice_core::trace::{Trace, Traced};
@@ -134,6 +134,11 @@ impl Host {
     /// How long a sync should take at most: the listener hears early where it will take longer.
     pub fn expect_within(&mut self, span: Duration) {
         self.expected = Some(span);
+    }
+
+    /// Holds these key ranges of these collections alone, and of all others everything.
+    pub fn subscribe(&mut self, ranges: Vec<(String, Vec<KeyRange>)>) {
+        self.inputs.push_back(Input::Command(Command::Subscribe(ranges)));
     }
 
     /// Brings the newest version.

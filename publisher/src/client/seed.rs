@@ -168,7 +168,11 @@ fn contents(store: &FileStore, trust: &[u8], dataset: &Name, channel: &Name) -> 
     let Some(record) = committed.and_then(|state| state.committed) else {
         return Err(Failure::absent("the store holds no whole version").next("run `packice sync`"));
     };
-    let VersionRecord { trust: kept, manifest: bytes, shelves } = record;
+    let VersionRecord { trust: kept, manifest: bytes, shelves, partial } = record;
+    if !partial.is_empty() {
+        let message = "the store holds key ranges of some collections, and not all of them";
+        return Err(Failure::absent(message).next("run `packice sync` without --only"));
+    }
     let state = TrustState::restore(trust, dataset, &kept)?;
     let nothing = || Failure::internal("the store's trust state has no head");
     let (Some(checkpoint), Some((entry, inclusion))) = (state.checkpoint(), state.entry()) else {
