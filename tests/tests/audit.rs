@@ -9,7 +9,7 @@ use packice::client::audit_failure;
 use packice::client::fetch::Sink;
 use packice::client::host::Host;
 use packice::client::store::FileStore;
-use packice_core::engine::io::{Answer, FetchFailure, Mismatch, StoreKey, Target};
+use packice_core::engine::io::{Answer, FetchFailure, KeyRange, Mismatch, StoreKey, Target};
 use packice_core::engine::{Command, Event, Input, Output};
 use packice_core::types::{ObjectKind, Version};
 use packice_tests::attacks;
@@ -76,6 +76,26 @@ fn stored_becomes_audited_without_a_request_and_stays_so_over_a_restart() {
     again.feed(Input::Idle);
     again.settle();
     assert_eq!(loads(&again), vec![], "nothing is read twice");
+}
+
+#[test]
+fn of_a_collection_that_is_subscribed_in_part_that_part_is_audited() {
+    let ours = Publication::of(&specs(1));
+    let whole = synced(&ours).status().audit.bundles_total;
+    let keys: Vec<_> = specs(1).remove(2).records.into_keys().collect();
+    for (from, to) in [(0, 500), (12_000, 12_500), (24_500, 25_000)] {
+        let mut shell = Shell::new(&ours, vec![Source::honest(&ours)]);
+        let range = KeyRange { start: keys[from].clone(), end: keys.get(to).cloned() };
+        let subscribed = vec![("wide".into(), vec![range])];
+        shell.feed(Input::Command(Command::Subscribe(subscribed)));
+        shell.sync().expect("a sync of a part");
+        assert!(!shell.status().audit.audited);
+        audit(&mut shell);
+        let done = shell.status().audit;
+        assert!(done.audited && done.bundles_done == done.bundles_total, "{from}: {done:?}");
+        assert!(done.bundles_total < whole, "{from}: {done:?} of {whole}");
+        assert_eq!(mismatches(&shell), []);
+    }
 }
 
 #[test]
