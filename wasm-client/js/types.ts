@@ -217,8 +217,10 @@ export interface CollectionStatus {
   complete: boolean;
 }
 
-/** Why a collection comes by its road: it is held, no other leads there, too much lies over the base
- * that is held, it has fewer bytes, or it takes less time. */
+/**
+ * Why a collection comes by its road: it is held, no other leads there, too much lies over the
+ * base that is held, it has fewer bytes, or it takes less time.
+ */
 export type RoadReason = "held" | "only" | "outgrown" | "bytes" | "time";
 
 export type Phase =
@@ -275,7 +277,7 @@ export interface Timings {
 export interface Histogram {
   /** Milliseconds in all. */
   sumMs: number;
-  /** How many took less than 1 ms, then less than 2 ms, 4 ms and so on; the last, 16,384 ms or more. */
+  /** How many took less than 1 ms, then 2 ms, 4 ms and so on; the last, 16,384 ms or more. */
   buckets: number[];
 }
 
@@ -415,7 +417,7 @@ export interface Events {
   audit: AuditProgress;
   /** Another version of a collection serves reads: what `watch()` is made of. */
   changed: Changes;
-  /** How a collection of a new version comes: not at all, by a delta, or by its bundles; and why. */
+  /** How a collection of a new version comes: not at all, by a delta, by its bundles; and why. */
   road: { collection: string; road: "keep" | "delta" | "base"; why: RoadReason };
   /** A delta did not lead to the signed root, so the collection comes by its bundles. */
   refused: { collection: string; from: number; fromRoot: string; toRoot: string; code: string };

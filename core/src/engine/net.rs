@@ -236,7 +236,7 @@ pub(super) struct Net {
     pub(super) fetches: Map<RequestId, Fetch>,
     /// Fetches that were given up and whose completion is still to come.
     cancelled: Set<RequestId>,
-    /// The longest chain of fetches since the sync began, each possible when the one before had ended.
+    /// The longest chain of fetches since the sync began, each possible once the one before ended.
     pub(super) chain: u64,
     /// When a source that everybody waits for may be asked again.
     pub(super) wake: Option<Millis>,

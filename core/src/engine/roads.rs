@@ -1,9 +1,9 @@
 //! By which road a version's collections come home: kept as they are, by a delta, or by a base.
 //!
 //! The fewer signed bytes win, but where the other road takes much less time: by what sources are
-//! measured to give, and how long deltas took to apply here. A road that turns out not to lead there (a segment that
-//! nobody has, rows that the store lost, a delta that does not give the signed root) is left for
-//! the base's: it needs nothing that is held.
+//! measured to give, and how long deltas took to apply here. A road that turns out not to lead
+//! there (a segment that nobody has, rows that the store lost, a delta that does not give the
+//! signed root) is left for the base's: it needs nothing that is held.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
