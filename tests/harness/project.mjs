@@ -28,7 +28,8 @@ function section({ name, priority, lazy = false, events = false, settings = {} }
 /**
  * Makes a project that publishes `by` a key. `collections` are `{ name, priority, lazy, settings,
  * records }`, records being `[key, text]` pairs, or `{ name, events: true, records }`, records
- * being events; `deltas` is the configuration's section of that name. `build()` builds what they hold at that time, `publish()` publishes it too.
+ * being events; `deltas` is the configuration's section of that name. `build()` builds what they
+ * hold at that time, `publish()` publishes it too.
  */
 export async function makeProject({ dataset, edge, by, collections, deltas = {} }) {
   const dir = await mkdtemp(join(tmpdir(), 'packice-project-'));
