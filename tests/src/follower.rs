@@ -183,7 +183,7 @@ impl Follower {
             Output::Store { request, batch } => self.write(request, batch),
             Output::Event(Event::Fault { code, .. }) => self.faults.push(code),
             Output::Event(Event::Live { heard, .. }) => self.heard = heard,
-            Output::Event(Event::Status(status)) => self.status = Some(status),
+            Output::Event(Event::Status(status)) => self.status = Some(*status),
             Output::SyncEnded { result: Ok(report) } => {
                 let version = report.version.0;
                 if self.reached.is_none_or(|(reached, _)| reached < version) {

@@ -482,7 +482,7 @@ impl Shell {
         self.feed(Input::Command(Command::Status));
         self.settle();
         let status = self.events.iter().rev().find_map(|event| match event {
-            Event::Status(status) => Some(status.clone()),
+            Event::Status(status) => Some(status.as_ref().clone()),
             _ => None,
         });
         status.expect("a status event")

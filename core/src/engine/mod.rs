@@ -464,7 +464,7 @@ impl Engine {
             Command::CancelRead(read) => self.cancel_read(read),
             Command::Status => {
                 let status = self.status(now);
-                self.event(Event::Status(status));
+                self.event(Event::Status(Box::new(status)));
             }
         }
     }

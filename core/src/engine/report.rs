@@ -2,6 +2,7 @@
 //!
 //! A part of [`super::io`], which has it under its own name.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -149,7 +150,7 @@ pub enum Event {
         heard: bool,
     },
     /// The state in full, asked for by [`Command::Status`](super::io::Command::Status).
-    Status(Status),
+    Status(Box<Status>),
 }
 
 /// How far a version came: each is told once, in this order.

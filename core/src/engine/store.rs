@@ -310,6 +310,27 @@ mod tests {
     use crate::types::WireName;
 
     #[test]
+    fn a_row_a_state_or_a_deletion_waits() {
+        let key = StoreKey::Frame(WireName([1; 32]));
+        let put: [fn(&mut StoreDesk, StoreKey); 3] = [
+            |desk, key| desk.put(key, Rc::new(alloc::vec![0])),
+            |desk, _| {
+                let bytes = alloc::vec![0];
+                desk.put_state(StatePut { bytes, commit: false, durable: false });
+            },
+            |desk, key| desk.delete(alloc::vec![key]),
+        ];
+        for put in put {
+            let mut desk = StoreDesk::default();
+            assert!(!desk.is_waiting());
+            put(&mut desk, key);
+            assert!(desk.is_waiting());
+            assert!(desk.next_batch(RequestId(1), None, Millis(0)).is_some());
+            assert!(!desk.is_waiting() && desk.is_writing());
+        }
+    }
+
+    #[test]
     fn a_younger_transaction_that_fails_first_takes_nothing_from_the_older_one() {
         let mut desk = StoreDesk::default();
         desk.list(Vec::new());

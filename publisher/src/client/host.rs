@@ -291,7 +291,7 @@ impl Host {
 
     fn note(&mut self, event: Event) {
         match event {
-            Event::Status(status) => self.status = Some(status),
+            Event::Status(status) => self.status = Some(*status),
             Event::Damaged { key } => self.damaged.push(key),
             Event::Phase { .. }
             | Event::Milestone { .. }
