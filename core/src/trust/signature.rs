@@ -28,3 +28,22 @@ fn is_canonical(key: &PublicKey) -> bool {
     let [first, middle @ .., last] = key;
     *first < 0xed || last & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_y_coordinate_below_the_prime_is_canonical() {
+        let key = |first, middle, last| {
+            let mut key = [middle; 32];
+            (key[0], key[31]) = (first, last);
+            key
+        };
+        let below =
+            [(0xec, 0xff, 0x7f), (0xec, 0xff, 0xff), (0xff, 0xff, 0x7e), (0xed, 0xfe, 0x7f)];
+        assert!(below.into_iter().all(|(a, b, c)| is_canonical(&key(a, b, c))));
+        let above = [(0xed, 0xff, 0x7f), (0xee, 0xff, 0x7f), (0xff, 0xff, 0xff)];
+        assert!(!above.into_iter().any(|(a, b, c)| is_canonical(&key(a, b, c))));
+    }
+}
