@@ -43,11 +43,10 @@ async function putBack(database) {
   return putRows(database, [...gone, ...first.get(database)]);
 }
 
-/** The rows but the state and the audit's note: key, and hash of the bytes. */
+/** The rows but the state and the notes: key, and hash of the bytes. */
 async function hashes(database) {
   const found = await rows(database);
-  found.delete('state');
-  found.delete('audit');
+  for (const key of ['state', 'audit', 'sources']) found.delete(key);
   return [...found].map(([key, bytes]) => [key, blake3(bytes)]);
 }
 

@@ -76,7 +76,7 @@ export function damage(name, key) {
   });
 }
 
-/** Every row as the client's engine knows it, the state and the audit's note among them. */
+/** Every row as the client's engine knows it, the state and the notes among them. */
 export async function rows(name) {
   const found = await objects(name);
   for (const [key, bytes] of await whole(name, 'state')) found.set(key, bytes);
@@ -88,7 +88,7 @@ export function putRows(name, changed) {
   return withDatabase(name, async (database) => {
     const transaction = database.transaction(['objects', 'state'], 'readwrite');
     for (const [key, bytes] of changed) {
-      const store = transaction.objectStore(/^(state|audit)$/.test(key) ? 'state' : 'objects');
+      const store = transaction.objectStore(/^(state|audit|sources)$/.test(key) ? 'state' : 'objects');
       // With the parts of a row that is kept in several.
       store.delete(IDBKeyRange.bound(key, `${key}#9`));
       if (bytes) store.put(bytes, key);
