@@ -539,7 +539,8 @@ impl Fault {
     }
 
     pub(super) fn truncated() -> Self {
-        let severity = Severity::Failure;
+        // The connection broke, whatever it was to bring.
+        let severity = Severity::Away { retry_after_ms: None };
         let detail = String::from("the body ends before the signed length");
         Self { code: "peer/truncated", severity, detail }
     }
