@@ -88,8 +88,8 @@ export function putRows(name, changed) {
   return withDatabase(name, async (database) => {
     const transaction = database.transaction(['objects', 'state'], 'readwrite');
     for (const [key, bytes] of changed) {
-      const name = /^(state|audit|sources)$/.test(key) ? 'state' : 'objects';
-      const store = transaction.objectStore(name);
+      const place = /^(state|audit|sources)$/.test(key) ? 'state' : 'objects';
+      const store = transaction.objectStore(place);
       // With the parts of a row that is kept in several.
       store.delete(IDBKeyRange.bound(key, `${key}#9`));
       if (bytes) store.put(bytes, key);
