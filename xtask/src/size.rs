@@ -13,7 +13,7 @@ use crate::step;
 
 /// What wasm and JavaScript together may weigh, in KB of 1000 bytes. The way from a publisher to a
 /// read fits 150; docs/ARCHITECTURE.md says what came after it, and for how much.
-const BUDGET_KB: f64 = 220.0;
+const BUDGET_KB: f64 = 222.0;
 
 /// Measure the npm package: wasm and JavaScript as brotli, by part.
 #[derive(clap::Args)]
