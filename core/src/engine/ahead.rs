@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use crate::format::manifest::Manifest;
+use crate::format::manifest::{Manifest, Segment};
 use crate::plan::queue::Class;
 use crate::types::{ObjectKind, ObjectRef};
 
@@ -16,48 +16,45 @@ use super::io::Road;
 /// Bytes of segments that are here or on their way before their turn, at most; and one segment.
 const AHEAD_BYTES: u64 = 2 << 20;
 
+/// The first segments of some deltas, each with its class, as far as there is room.
+fn first<'a>(deltas: impl Iterator<Item = (Class, &'a [Segment])>) -> Vec<(Class, ObjectRef)> {
+    let mut room = AHEAD_BYTES;
+    let segments = deltas.flat_map(|(class, segments)| segments.iter().map(move |s| (class, s)));
+    let fitting = segments.map_while(|(class, segment)| {
+        let fits = room > 0;
+        room = room.saturating_sub(segment.object.len);
+        fits.then_some((class, segment.object))
+    });
+    fitting.collect()
+}
+
 impl Engine {
     /// Asks for the next segments of the version under way.
     pub(super) fn ask_ahead(&mut self) {
         let Some(target) = &self.target else { return };
         let begun = self.apply.as_ref().map(|apply| (apply.part.at, apply.next_segment()));
-        let mut wanted = Vec::new();
-        let mut room = AHEAD_BYTES;
-        for at in target.order() {
-            let delta = target.shelves.get(at).and_then(|shelf| shelf.delta);
-            let collection = target.manifest.collections.get(at);
-            let delta = delta.and_then(|delta| collection?.deltas.get(delta));
-            let next = begun.filter(|(part, _)| *part == at).map_or(0, |(_, next)| next);
-            let segments = delta.map(|delta| delta.segments.as_slice()).unwrap_or_default();
-            for segment in segments.get(next..).unwrap_or_default() {
-                if room == 0 {
-                    break;
-                }
-                room = room.saturating_sub(segment.object.len);
-                wanted.push((target.class(at), segment.object));
-            }
-        }
+        let order = target.order();
+        let deltas = order.iter().filter_map(|at| {
+            let delta = target.shelves.get(*at)?.delta?;
+            let delta = target.manifest.collections.get(*at)?.deltas.get(delta)?;
+            let next = begun.filter(|(part, _)| part == at).map_or(0, |(_, next)| next);
+            Some((target.class(*at), delta.segments.get(next..)?))
+        });
+        let wanted = first(deltas);
         self.ask_for_segments(wanted);
     }
 
     /// Asks for the first segments of a version that is likely the next one.
     pub(super) fn ask_early(&mut self, manifest: ObjectRef) {
-        let bytes = self.inline.get(&manifest.name).cloned();
-        let Some(manifest_bytes) = bytes.filter(|_| self.sync.is_some()) else { return };
-        let Ok(parsed) = Manifest::parse(&manifest_bytes) else { return };
-        let mut wanted = Vec::new();
-        let mut room = AHEAD_BYTES;
-        for collection in &parsed.collections {
-            let (Road::Delta(delta), _) = self.road(&manifest.name, collection) else { continue };
-            let segments = collection.deltas.get(delta).map(|delta| delta.segments.as_slice());
-            for segment in segments.unwrap_or_default() {
-                if room == 0 {
-                    break;
-                }
-                room = room.saturating_sub(segment.object.len);
-                wanted.push((Class::Bootstrap, segment.object));
-            }
-        }
+        let bytes = self.inline.get(&manifest.name).filter(|_| self.sync.is_some());
+        let Some(Ok(parsed)) = bytes.map(|bytes| Manifest::parse(bytes)) else { return };
+        let deltas = parsed.collections.iter().filter_map(|collection| {
+            let (Road::Delta(delta), _) = self.road(&manifest.name, collection) else {
+                return None;
+            };
+            Some((Class::Bootstrap, collection.deltas.get(delta)?.segments.as_slice()))
+        });
+        let wanted = first(deltas);
         self.ask_for_segments(wanted);
     }
 
