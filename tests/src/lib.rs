@@ -17,4 +17,5 @@ pub mod publication;
 pub mod scenario;
 pub mod shell;
 pub mod sim;
+pub mod stories;
 pub mod vectors;

@@ -10,17 +10,19 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use packice_core::engine::io::{
-    Answer, Condition, FetchFailure, Milestone, Output, RangeQuery, ReadId, RequestId, SourceState,
-    StoreBatch, StoreKey,
+    Answer, Condition, FetchFailure, Milestone, Output, ReadId, RequestId, SourceId, StoreBatch,
+    StoreFailure, StoreKey,
 };
-use packice_core::engine::{Command, Engine, EngineConfig, Event, Input};
-use packice_core::hash;
-use packice_core::types::{Millis, ObjectKind};
+use packice_core::engine::{Command, Engine, EngineConfig, Input};
+use packice_core::format::push::Push;
+use packice_core::types::{Millis, Version};
 
 use crate::publication::{channel, dataset, numbered_record};
 
+mod check;
 pub mod plan;
 mod set;
+mod words;
 
 pub use plan::{Draw, Lie, Op, Scenario, SourcePlan};
 use set::{Set, set};
@@ -90,7 +92,16 @@ struct World<'a> {
     told: Vec<(Milestone, u64)>,
     /// The conditions that hold.
     holds: Vec<Condition>,
+    going_back: Option<Version>,
+    /// The lines that are open, and to whom.
+    lines: BTreeMap<RequestId, usize>,
+    /// How many of the next transactions fail, and with what.
+    failing: Option<(StoreFailure, u64)>,
+    /// Whether rows were lost or damaged beneath the client: what it commits may come again then.
+    spoiled: bool,
     explain: bool,
+    /// What was last said to be waited for.
+    waits: String,
     ran: Ran,
 }
 
@@ -105,6 +116,15 @@ pub fn run(plan: &Scenario, explain: bool) -> Result<Ran, String> {
             Err(format!("{what} (at {} ms)\n{story}", world.now - START))
         }
     }
+}
+
+/// The story of a scenario that is written by hand, up to a time. The invariants hold in it, but the
+/// newest version need not come.
+pub fn story(plan: &Scenario, end_ms: u64) -> Result<Vec<String>, String> {
+    let mut world = World::new(plan, true);
+    let ended = world.until(START + end_ms);
+    let story = std::mem::take(&mut world.ran.story);
+    ended.map_err(|what| format!("{what}\n{}", story.join("\n"))).map(|()| story)
 }
 
 fn engine(set: &Set, seed: u64) -> Engine {
@@ -140,11 +160,16 @@ impl<'a> World<'a> {
             banned: false,
             told: Vec::new(),
             holds: Vec::new(),
+            going_back: None,
+            lines: BTreeMap::new(),
+            failing: None,
+            spoiled: false,
             explain,
+            waits: String::new(),
             ran: Ran::default(),
         };
         for (at, op) in &plan.ops {
-            world.later(START + at, Due::Op(*op));
+            world.later(START + at, Due::Op(op.clone()));
         }
         world.add_sources();
         world
@@ -165,8 +190,13 @@ impl<'a> World<'a> {
     }
 
     fn add_sources(&mut self) {
-        for index in 0..self.plan.sources.len() {
-            self.later(self.now, Due::Input(Input::AddSource { name: format!("source-{index}") }));
+        for (index, source) in self.plan.sources.iter().enumerate() {
+            let name = format!("source-{index}");
+            let input = match source.seed {
+                true => Input::AddSeed { name },
+                false => Input::AddSource { name },
+            };
+            self.later(self.now, Due::Input(input));
         }
     }
 
@@ -227,9 +257,19 @@ impl<'a> World<'a> {
                     return;
                 }
                 self.tell(|| match &input {
-                    Input::FetchFailed { failure, .. } => format!("{request:?} fails: {failure:?}"),
-                    _ => format!("{request:?} ends"),
+                    Input::FetchFailed { failure, .. } => {
+                        format!("#{} fails: {failure:?}", request.0)
+                    }
+                    _ => format!("#{} ends", request.0),
                 });
+            }
+            Input::Pushed { request, .. } if !self.lines.contains_key(request) => return,
+            Input::Pushed { request, bytes } => {
+                self.tell(|| format!("#{} says {} bytes", request.0, bytes.len()));
+            }
+            Input::LineEnded { request } => {
+                self.lines.remove(request);
+                self.tell(|| format!("#{} ends", request.0));
             }
             _ => {}
         }
@@ -252,11 +292,20 @@ impl<'a> World<'a> {
     }
 
     fn operate(&mut self, op: Op) -> Result<(), String> {
-        self.tell(|| format!("{op:?}"));
+        self.tell(|| words::tidy(&format!("{op:?}")));
         match op {
             Op::Sync => self.handle(Input::Command(Command::Sync)),
             Op::Get(collection, draw) => self.get(collection, draw),
-            Op::Publish => self.published = (self.published + 1).min(3),
+            Op::Publish => {
+                self.published = (self.published + 1).min(3);
+                let lines: Vec<(RequestId, usize)> =
+                    self.lines.iter().map(|(request, source)| (*request, *source)).collect();
+                for (request, source) in lines {
+                    let bootstrap = self.served(source, "bootstrap/stable").expect("it is there");
+                    let bytes = Push::Release { bootstrap, objects: Vec::new() }.encode();
+                    self.say(request, source, bytes);
+                }
+            }
             Op::Crash => return self.crash(),
             Op::CrashAtWrite { nth, before } => self.crash = Some((self.writes + nth, before)),
             Op::Jump(ms) => self.skew += ms,
@@ -271,8 +320,52 @@ impl<'a> World<'a> {
                 let deadline = Some(Millis(self.now + self.skew + ms));
                 self.handle(Input::Command(Command::Until(deadline)));
             }
+            Op::Ask(command) => {
+                if let Command::RollBack(version) = command {
+                    self.going_back = Some(version);
+                }
+                self.handle(Input::Command(command));
+            }
+            Op::Follow(follow) => {
+                self.engine.follow(follow);
+                self.handle(Input::Tick);
+            }
+            Op::StoreFails(failure, times) => self.failing = Some((failure, times)),
+            Op::Lose(prefix) => {
+                self.spoiled = true;
+                self.store.retain(|key, _| !key.text().starts_with(prefix));
+            }
+            Op::Damage(prefix) => {
+                self.spoiled = true;
+                let rows = self.store.iter_mut().filter(|(key, _)| key.text().starts_with(prefix));
+                for (_, row) in rows {
+                    let middle = row.len() / 2;
+                    row[middle] ^= 1;
+                }
+            }
+            Op::Remove(source) => {
+                let source = SourceId(u32::try_from(source).expect("few sources"));
+                self.handle(Input::RemoveSource(source));
+            }
+            Op::HangUp => {
+                for request in self.lines.keys().copied().collect::<Vec<_>>() {
+                    self.later(self.now, Due::Input(Input::LineEnded { request }));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// What a source has under a path now.
+    fn served(&self, source: usize, path: &str) -> Option<Vec<u8>> {
+        let release = self.published.saturating_sub(self.plan.sources[source].lag);
+        let release = &self.set.releases[release];
+        if path == "seed" { Some(release.seed()) } else { release.files.get(path).cloned() }
+    }
+
+    fn say(&mut self, request: RequestId, source: usize, bytes: Vec<u8>) {
+        let at = self.now + self.plan.sources[source].latency_ms;
+        self.later(at, Due::Input(Input::Pushed { request, bytes }));
     }
 
     fn get(&mut self, collection: usize, draw: u64) {
@@ -295,13 +388,17 @@ impl<'a> World<'a> {
         self.disk_free = 0;
         // Another process may see an earlier clock.
         self.skew /= 2;
-        self.check_store()?;
-        if self.held > 0 {
-            self.offline()?;
+        if !self.spoiled {
+            self.check_store()?;
+            if self.held > 0 {
+                self.offline()?;
+            }
         }
         self.engine = engine(self.set, self.draw.draw());
         self.told.clear();
         self.holds.clear();
+        self.lines.clear();
+        self.going_back = None;
         self.add_sources();
         Ok(())
     }
@@ -311,6 +408,11 @@ impl<'a> World<'a> {
         let crash = self.crash.filter(|(nth, _)| *nth == self.writes);
         if crash.is_some_and(|(_, before)| before) {
             return self.crash();
+        }
+        if let Some((failure, times)) = self.failing.take() {
+            self.failing = (times > 1).then_some((failure, times - 1));
+            self.handle(Input::Stored { request, result: Err(failure) });
+            return Ok(());
         }
         for (key, row) in &batch.puts {
             self.check_row(key, row)?;
@@ -334,7 +436,9 @@ impl<'a> World<'a> {
     /// Performs outputs up to a wait.
     fn drain(&mut self) -> Result<Option<u64>, String> {
         for _ in 0..100_000 {
-            match self.engine.poll_output() {
+            let output = self.engine.poll_output();
+            self.tell_output(&output);
+            match output {
                 Output::Work => self.engine.work(64 << 10, Millis(self.now + self.skew)),
                 Output::Wait { until, .. } => return Ok(until.map(|until| until.0)),
                 Output::Fetch { request, source, target, max_bytes, deadline } => {
@@ -343,12 +447,16 @@ impl<'a> World<'a> {
                     let source = source.0 as usize;
                     self.fetch(request, source, &target.path, range, max_bytes, deadline)?;
                 }
-                Output::Listen { request, .. } => {
-                    self.later(self.now + 1, Due::Input(Input::LineEnded { request }));
-                }
+                Output::Listen { request, source, .. } => self.listen(request, source.0 as usize),
                 Output::CancelFetch { request } => {
-                    let failure = FetchFailure::Cancelled;
-                    self.later(self.now, Due::Input(Input::FetchFailed { request, failure }));
+                    let input = match self.lines.contains_key(&request) {
+                        true => Input::LineEnded { request },
+                        false => {
+                            let failure = FetchFailure::Cancelled;
+                            Input::FetchFailed { request, failure }
+                        }
+                    };
+                    self.later(self.now, Due::Input(input));
                 }
                 Output::Load { request, keys } => self.disk(Due::Read(request, keys)),
                 Output::List { request } => self.disk(Due::List(request)),
@@ -356,37 +464,20 @@ impl<'a> World<'a> {
                 Output::Event(event) => self.event(&event)?,
                 Output::Answer { read, answer } => self.answer(read, answer)?,
                 Output::SyncEnded { result } => self.sync_ended(result)?,
-                Output::RolledBack { .. } => return Err("nobody went back".into()),
+                Output::RolledBack { version, result } => self.rolled_back(version, &result)?,
             }
         }
         Err("the engine asks without end".into())
     }
 
-    fn event(&mut self, event: &Event) -> Result<(), String> {
-        self.tell(|| format!("{event:?}"));
-        match event {
-            Event::Status(status) => {
-                let first = status.sources.first();
-                self.banned = first.is_some_and(|source| source.state == SourceState::Banned);
-            }
-            Event::Milestone { milestone, version } => {
-                let news = (milestone.clone(), version.0);
-                let past = self.told.iter().any(|told| told.1 > version.0 || *told == news);
-                if past || version.0 > self.published as u64 + 1 {
-                    return Err(format!("{milestone:?} of {version} after {:?}", self.told));
-                }
-                self.told.push(news);
-            }
-            Event::Condition { condition, holds, .. } => {
-                if self.holds.contains(condition) == *holds {
-                    return Err(format!("{condition:?} is told twice"));
-                }
-                self.holds.retain(|held| held != condition);
-                self.holds.extend(holds.then_some(*condition));
-            }
-            _ => {}
+    /// A line to a source that keeps none ends at once.
+    fn listen(&mut self, request: RequestId, source: usize) {
+        if !self.plan.sources[source].live {
+            return self.later(self.now + 1, Due::Input(Input::LineEnded { request }));
         }
-        Ok(())
+        self.lines.insert(request, source);
+        let checkpoint = self.served(source, "checkpoint").expect("it is there");
+        self.say(request, source, Push::Checkpoint(checkpoint).encode());
     }
 
     fn fetch(
@@ -402,13 +493,11 @@ impl<'a> World<'a> {
         if self.ran.requests > REQUESTS_MAX {
             return Err(format!("a storm: more than {REQUESTS_MAX} requests"));
         }
-        self.tell(|| format!("{request:?} asks source-{source} for {path} {range:?}"));
         self.open.insert(request);
         let plan = &self.plan.sources[source];
         let calm = self.now >= START + CALM_MS;
-        let release = self.published.saturating_sub(plan.lag);
         let cut = !calm && self.now < self.cut[source];
-        let body = self.set.releases[release].files.get(path);
+        let body = self.served(source, path);
         let served = plan.serve(&mut self.draw, body, range, &self.set.releases[0], path, calm);
         let (latency_ms, rate) = (plan.latency_ms, plan.bytes_per_ms);
         let begun = self.now + latency_ms + self.draw.below(latency_ms + 1);
@@ -437,157 +526,5 @@ impl<'a> World<'a> {
             self.later(at, Due::Input(Input::BodyEnd { request }));
         }
         Ok(())
-    }
-
-    fn answer(
-        &mut self,
-        read: ReadId,
-        answer: Result<Answer, packice_core::engine::io::Failure>,
-    ) -> Result<(), String> {
-        let answer = answer.map_err(|failure| format!("a read failed: {failure:?}"))?;
-        let Some((at, key)) = self.reads.remove(&read) else {
-            self.pages = Some(answer);
-            return Ok(());
-        };
-        self.tell(|| format!("{read:?} is answered: {answer:?}"));
-        let (value, version) = match answer {
-            Answer::Present { value, version } => (Some(value), version),
-            Answer::Absent { version } => (None, version),
-            Answer::Unknown(_) => return Ok(()),
-            other => return Err(format!("a read of a key was answered {other:?}")),
-        };
-        self.ran.answers += 1;
-        let versions = self.published + 1;
-        let place = usize::try_from(version.0).expect("small");
-        if place == 0 || place > versions || version.0 < self.held {
-            return Err(format!("{version} answers; {} was held of {versions}", self.held));
-        }
-        match self.set.versions[place - 1][at].records.get(&key) == value.as_ref() {
-            true => Ok(()),
-            false => Err(format!("a wrong answer from {version}: {value:?}")),
-        }
-    }
-
-    fn sync_ended(
-        &mut self,
-        result: Result<packice_core::engine::io::SyncReport, packice_core::engine::io::Failure>,
-    ) -> Result<(), String> {
-        self.tell(|| format!("the sync ends: {result:?}"));
-        let result = result.map(|report| report.version.0).map_err(|f| f.code().to_owned());
-        if let Ok(version) = &result {
-            if *version < self.held || *version > self.published as u64 + 1 {
-                return Err(format!("a sync committed {version} after {}", self.held));
-            }
-            self.held = *version;
-            if self.ran.synced_ms == 0 {
-                self.ran.synced_ms = self.now - START;
-            }
-        }
-        self.syncs.push(result);
-        Ok(())
-    }
-
-    /// A row is what it is named after, and the publisher made it, or the client did (layers).
-    fn check_row(&mut self, key: &StoreKey, row: &[u8]) -> Result<(), String> {
-        self.ran.rows += 1;
-        let files = &self.set.releases[3].files;
-        let (name, known) = match key {
-            StoreKey::State | StoreKey::Audit | StoreKey::Sources => return Ok(()),
-            StoreKey::Frame(name) => (name, self.set.frames.contains(name)),
-            StoreKey::Object(kind, name) => {
-                let path = format!("{}/{name}", kind.as_str());
-                let made = matches!(kind, ObjectKind::Layer | ObjectKind::LayerPage);
-                (name, made || files.contains_key(&path))
-            }
-        };
-        match known && hash::wire_name(row) == *name {
-            true => Ok(()),
-            false => Err(format!("{key:?} was stored and is nobody's")),
-        }
-    }
-
-    fn check_store(&mut self) -> Result<(), String> {
-        let store = std::mem::take(&mut self.store);
-        let checked = store.iter().try_for_each(|(key, row)| self.check_row(key, row));
-        self.store = store;
-        checked
-    }
-
-    /// After the faults: the newest version comes within a bounded time, from the honest source.
-    fn recover(&mut self) -> Result<(), String> {
-        self.crash = None;
-        let newest = self.published as u64 + 1;
-        let end = START + CALM_MS + PROGRESS_MS;
-        while self.held < newest {
-            if self.now >= end {
-                return Err(format!("no progress: {} of {newest}, {:?}", self.held, self.syncs));
-            }
-            self.handle(Input::Command(Command::Sync));
-            self.until(self.now + 30_000)?;
-        }
-        for draw in [3, 47, 1501] {
-            self.get(1, draw);
-        }
-        self.handle(Input::Command(Command::Status));
-        self.until(self.now + 30_000)?;
-        if !self.reads.is_empty() {
-            return Err(format!("reads without an answer: {:?}", self.reads));
-        }
-        if self.banned {
-            return Err("the honest source is banned".into());
-        }
-        self.check_store()
-    }
-
-    /// A client without a source finds what was committed, record for record.
-    fn offline(&mut self) -> Result<(), String> {
-        let engine = engine(self.set, 7);
-        let live = std::mem::replace(&mut self.engine, engine);
-        let (queue, due) = (std::mem::take(&mut self.queue), std::mem::take(&mut self.due));
-        let (now, disk_free) = (self.now, self.disk_free);
-        for at in 0..self.set.names.len() {
-            self.range(at)?;
-        }
-        (self.queue, self.due, self.engine) = (queue, due, live);
-        // It is another process, whose time is its own.
-        (self.now, self.disk_free) = (now, disk_free);
-        Ok(())
-    }
-
-    fn range(&mut self, at: usize) -> Result<(), String> {
-        let collection = self.set.names[at];
-        let (mut start, mut root, mut all) = (Vec::new(), None, BTreeMap::new());
-        loop {
-            self.order += 1;
-            let read = ReadId(self.order);
-            let range = RangeQuery {
-                collection: collection.into(),
-                start,
-                end: None,
-                limit: 200,
-                at: root,
-            };
-            self.handle(Input::Command(Command::Range { read, range, version: None }));
-            self.until(self.now + 60_000)?;
-            let (records, next, of, version) = match self.pages.take() {
-                Some(Answer::Records { records, next, root, version }) => {
-                    (records, next, root, version)
-                }
-                other => return Err(format!("a commit was lost: {collection} says {other:?}")),
-            };
-            let place = usize::try_from(version.0).expect("small");
-            if version.0 < self.held || place > self.published + 1 {
-                return Err(format!("{version} took the place of {}", self.held));
-            }
-            all.extend(records.iter().map(|(key, value)| (key.to_vec(), value.to_vec())));
-            match next {
-                Some(next) => (start, root) = (next, Some(of)),
-                None if all == self.set.versions[place - 1][at].records => {
-                    self.ran.answers += 1;
-                    return Ok(());
-                }
-                None => return Err(format!("{collection} of {version} has other records")),
-            }
-        }
     }
 }

@@ -56,14 +56,7 @@ fn a_scenario_shrinks_to_the_parts_that_matter() {
 /// A first sync of megabytes from sources that give so many bytes a millisecond on each
 /// connection: how long it takes.
 fn synced_ms(rates: &[u64]) -> u64 {
-    let source = |rate: &u64| SourcePlan {
-        latency_ms: 20,
-        bytes_per_ms: *rate,
-        lag: 0,
-        faults: 0,
-        lies: Vec::new(),
-    };
-    let sources = rates.iter().map(source).collect();
+    let sources = rates.iter().map(|rate| SourcePlan::good(20, *rate)).collect();
     let ops = vec![(0, Op::Sync)];
     let scenario = Scenario { seed: 1, set: 3, disk_ms: 1, sources, ops };
     run(&scenario, false).expect("it holds").synced_ms

@@ -1,6 +1,7 @@
 //! What a run is made from: drawn from a seed, and made smaller where it fails.
 
-use packice_core::engine::io::FetchFailure;
+use packice_core::engine::io::{FetchFailure, StoreFailure};
+use packice_core::engine::{Command, Follow};
 
 use super::CALM_MS;
 use crate::publication::Publication;
@@ -24,8 +25,9 @@ impl Draw {
     }
 }
 
-/// What happens at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happens at a time. Seeds draw those down to [`Op::Within`]; the others are for scenarios that
+/// are written by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// A sync begins, or joins the one that runs.
     Sync,
@@ -52,6 +54,20 @@ pub enum Op {
     Yield(bool),
     /// A sync that runs should be over in so many milliseconds.
     Within(u64),
+    /// A command.
+    Ask(Command),
+    /// The client keeps up by itself.
+    Follow(Follow),
+    /// So many of the next transactions fail.
+    StoreFails(StoreFailure, u64),
+    /// The rows whose keys begin so are lost.
+    Lose(&'static str),
+    /// A bit of each of them is another.
+    Damage(&'static str),
+    /// A source is removed.
+    Remove(usize),
+    /// The lines that are open break.
+    HangUp,
 }
 
 /// What a source does to an answer, but for the honest one.
@@ -86,28 +102,43 @@ pub struct SourcePlan {
     pub faults: u64,
     /// What it does to every other answer, until the end.
     pub lies: Vec<Lie>,
+    /// Whether it keeps lines open, and tells of versions on them.
+    pub live: bool,
+    /// Whether it is a file that came with the application.
+    pub seed: bool,
 }
 
 /// A body and how it breaks off, or no body.
 type Served = Result<(Vec<u8>, Option<FetchFailure>), FetchFailure>;
 
 impl SourcePlan {
+    /// An honest source on a line without faults.
+    pub fn good(latency_ms: u64, bytes_per_ms: u64) -> Self {
+        let lies = Vec::new();
+        Self { latency_ms, bytes_per_ms, lag: 0, faults: 0, lies, live: false, seed: false }
+    }
+
     pub(super) fn serve(
         &self,
         draw: &mut Draw,
-        body: Option<&Vec<u8>>,
+        body: Option<Vec<u8>>,
         range: Option<(u64, u64)>,
         stale: &Publication,
         path: &str,
         calm: bool,
     ) -> Served {
         let missing = FetchFailure::Status { status: 404, retry_after_ms: None };
-        let mut body = body.ok_or(missing.clone())?.clone();
+        let mut body = body.ok_or(missing.clone())?;
         let cut = |body: &[u8]| match range {
             None => Ok(body.to_vec()),
             Some((start, len)) => {
                 let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
                 let end = place(start.saturating_add(len));
+                // Of a file of the application there are just fewer bytes past its end.
+                let (start, end) = match self.seed {
+                    true => (start.min(body.len() as u64), end.min(body.len())),
+                    false => (start, end),
+                };
                 body.get(place(start)..end).map(<[u8]>::to_vec).ok_or(FetchFailure::WrongRange)
             }
         };
@@ -195,7 +226,7 @@ impl Scenario {
         let lies = all.into_iter().filter(|_| !honest && draw.below(3) == 0).collect();
         let lag = usize::try_from(draw.below(3)).expect("small");
         let lag = if honest { 0 } else { lag };
-        SourcePlan { latency_ms, bytes_per_ms, lag, faults, lies }
+        SourcePlan { lag, faults, lies, ..SourcePlan::good(latency_ms, bytes_per_ms) }
     }
 
     fn op(draw: &mut Draw) -> Op {
