@@ -3,6 +3,8 @@
 //! In scope: the numbers, with the reason for each. Out of scope: the checks, which stand where
 //! the bytes are read. An attacker who controls a length field can claim at most these.
 
+/// Largest number without another bound: sums of a few cannot overflow.
+pub const MAX_NUMBER: u64 = u64::MAX >> 8;
 /// Longest key of a record, in bytes.
 pub const MAX_KEY_LEN: usize = 1024;
 /// Longest value of a record, in bytes. Larger things are opaque files, cut by offset.
@@ -23,6 +25,8 @@ pub const MAX_OVER_TARGET: u32 = 4;
 /// Longest leaf: a block just under the cap of the largest target, then one record of the
 /// greatest size, and the header.
 pub const MAX_LEAF_LEN: usize = 4 * 65_536 + MAX_VALUE_LEN + MAX_KEY_LEN + 32;
+/// Most records of a leaf: with no shared bytes, an empty key and an empty value one takes three.
+pub const MAX_LEAF_RECORDS: usize = MAX_LEAF_LEN / 3;
 /// A node takes no further child once its encoded children have reached so many bytes: the cap of
 /// the largest node target, which also holds for a frame of many small leaves.
 pub const MAX_NODE_ENTRIES_LEN: usize = 4 * 65_536;
@@ -64,6 +68,8 @@ pub const MAX_TEXT_LEN: usize = 256;
 pub const MAX_DIRECTORY_LEN: usize = 1 << 20;
 /// Longest layout page.
 pub const MAX_PAGE_LEN: usize = 1 << 20;
+/// Most bundles of a layout page: each takes 66 bytes at least.
+pub const MAX_PAGE_BUNDLES: usize = MAX_PAGE_LEN / 66;
 /// Target of a layout page, in bytes.
 pub const PAGE_TARGET: u32 = 32 * 1024;
 /// Most pages of one layout.
@@ -143,6 +149,10 @@ pub const MAX_SEGMENT_REFERENCE_LEN: usize = 1 << 20;
 
 /// Longest layer directory: an object on the wire, of a hundred thousand changed frames.
 pub const MAX_LAYER_LEN: usize = MAX_OBJECT_LEN;
+/// Most runs of a layer's patch: each takes three bytes at least.
+pub const MAX_PATCH_RUNS: usize = MAX_LAYER_LEN / 3;
+/// Most new frames of a run: each takes 35 bytes at least.
+pub const MAX_NEW_FRAMES: usize = MAX_LAYER_LEN / 35;
 /// Most pages of one layer.
 pub const MAX_LAYER_PAGES: usize = 1 << 16;
 /// Longest plain layer page: the cap over the target, and one entry of the greatest size.

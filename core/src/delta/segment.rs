@@ -9,7 +9,7 @@ use super::text::Text;
 use crate::codec::{Reader, Writer, at_most};
 use crate::error::{Error, FormatError, Misuse};
 use crate::limits::{
-    MAX_KEY_LEN, MAX_OBJECT_LEN, MAX_SEGMENT_OPERATIONS, MAX_SEGMENT_PLAIN_LEN,
+    MAX_KEY_LEN, MAX_NUMBER, MAX_OBJECT_LEN, MAX_SEGMENT_OPERATIONS, MAX_SEGMENT_PLAIN_LEN,
     MAX_SEGMENT_REFERENCE_LEN, MAX_VALUE_LEN,
 };
 
@@ -165,7 +165,7 @@ impl Header {
             1 => Codec::Mixed,
             other => return Err(invalid("segment codec", other.into())),
         };
-        let old_records = r.number("old records", u64::MAX >> 8)?;
+        let old_records = r.number("old records", MAX_NUMBER)?;
         let operations = r.count("segment operations", MAX_SEGMENT_OPERATIONS)?;
         let plain_len = r.number("segment plain length", MAX_SEGMENT_PLAIN_LEN as u64)?;
         let mut header = Self {
@@ -302,7 +302,7 @@ impl Unpacker {
 fn read_plain(mut rest: Reader<'_>, header: &Header) -> Result<Vec<Op>, Error> {
     let (mut ops, mut at, mut plain_left) = (Vec::new(), 0u64, header.plain_len);
     for _ in 0..header.operations {
-        let place = rest.number("segment place", u64::MAX >> 8)?;
+        let place = rest.number("segment place", MAX_NUMBER)?;
         let rank = at + (place >> 2);
         let op = match place & 3 {
             0 => Op::Update { rank, value: rest.bytes("value", MAX_VALUE_LEN)?.to_vec() },

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, FormatError};
-use crate::limits::{MAX_CHANNELS, MAX_HEAD_LEN, MAX_MANIFEST_LEN};
+use crate::limits::{MAX_CHANNELS, MAX_HEAD_LEN, MAX_MANIFEST_LEN, MAX_NUMBER};
 use crate::types::{Name, ObjectRef, Version};
 
 const MAGIC: &[u8; 4] = b"PKH1";
@@ -71,8 +71,8 @@ impl Head {
             channels.push(channel);
         }
         let policy = Policy {
-            keep_versions: r.number("kept versions", u64::MAX >> 8)?,
-            keep_ms: r.number("kept time", u64::MAX >> 8)?,
+            keep_versions: r.number("kept versions", MAX_NUMBER)?,
+            keep_ms: r.number("kept time", MAX_NUMBER)?,
         };
         r.finish("head state")?;
         Ok(Self { dataset, trust_root_version, channels, policy })
@@ -97,7 +97,7 @@ impl Head {
 
 /// Versions count from 1.
 fn read_version(r: &mut Reader<'_>, field: &'static str) -> Result<u64, Error> {
-    match r.number(field, u64::MAX >> 8)? {
+    match r.number(field, MAX_NUMBER)? {
         0 => Err(FormatError::Invalid { field, value: 0 }.into()),
         version => Ok(version),
     }

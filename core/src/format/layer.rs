@@ -13,8 +13,8 @@ use alloc::vec::Vec;
 use crate::codec::{Reader, Writer, at_most};
 use crate::error::{Error, FormatError};
 use crate::limits::{
-    MAX_KEY_LEN, MAX_LAYER_LEN, MAX_LAYER_PAGE_PLAIN_LEN, MAX_LAYER_PAGES, MAX_OBJECT_LEN,
-    MAX_VALUE_LEN,
+    MAX_KEY_LEN, MAX_LAYER_LEN, MAX_LAYER_PAGE_PLAIN_LEN, MAX_LAYER_PAGES, MAX_NEW_FRAMES,
+    MAX_NUMBER, MAX_OBJECT_LEN, MAX_PATCH_RUNS, MAX_VALUE_LEN,
 };
 use crate::types::ObjectRef;
 
@@ -90,7 +90,7 @@ impl LayerDirectory {
     /// Parses a whole directory.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::with_magic(bytes, MAGIC, "layer", MAX_LAYER_LEN)?;
-        let operations = r.number("layer operations", u64::MAX >> 8)?;
+        let operations = r.number("layer operations", MAX_NUMBER)?;
         let patch = Patch::read(&mut r)?;
         let count = r.count("layer pages", MAX_LAYER_PAGES)?;
         let mut pages: Vec<LayerPageRef> = Vec::new();
@@ -137,8 +137,7 @@ impl LayerDirectory {
 
 impl Patch {
     fn read(r: &mut Reader<'_>) -> Result<Self, Error> {
-        // A run takes three bytes at least.
-        let count = r.count("patch runs", MAX_LAYER_LEN / 3)?;
+        let count = r.count("patch runs", MAX_PATCH_RUNS)?;
         let (mut runs, mut last): (Vec<Run>, Option<Vec<u8>>) = (Vec::new(), None);
         for at in 0..count {
             let keep = r.number("kept frames", u64::from(u32::MAX))?;
@@ -146,7 +145,7 @@ impl Patch {
             if at > 0 && keep == 0 {
                 return Err(FormatError::NotCanonical { field: "kept frames" }.into());
             }
-            let frames = r.count("new frames", MAX_LAYER_LEN / 35)?;
+            let frames = r.count("new frames", MAX_NEW_FRAMES)?;
             if drop == 0 && frames == 0 {
                 return Err(FormatError::NotCanonical { field: "patch runs" }.into());
             }

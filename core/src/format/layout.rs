@@ -12,7 +12,7 @@ use crate::codec::{Reader, Writer};
 use crate::error::{Error, FormatError};
 use crate::limits::{
     MAX_BUNDLE_FRAMES, MAX_DIRECTORY_LEN, MAX_FRAME_WIRE_LEN, MAX_NODE_CHILDREN, MAX_NODE_LEN,
-    MAX_OBJECT_LEN, MAX_PAGE_LEN, MAX_PAGES,
+    MAX_NUMBER, MAX_OBJECT_LEN, MAX_PAGE_BUNDLES, MAX_PAGE_LEN, MAX_PAGES,
 };
 use crate::types::{ObjectRef, WireName};
 
@@ -120,7 +120,7 @@ impl Directory {
                 nodes: count_u32(&mut r, "page nodes")?,
                 bundles: count_u32(&mut r, "page bundles")?,
                 frames: count_u32(&mut r, "page frames")?,
-                wire_len: r.number("page wire length", u64::MAX >> 8)?,
+                wire_len: r.number("page wire length", MAX_NUMBER)?,
             });
         }
         r.finish("layout directory")?;
@@ -148,7 +148,7 @@ impl Page {
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::with_magic(bytes, PAGE_MAGIC, "layout page", MAX_PAGE_LEN)?;
         let nodes = read_nodes(&mut r, MAX_NODE_CHILDREN)?;
-        let count = r.count("page bundles", MAX_PAGE_LEN / 66)?;
+        let count = r.count("page bundles", MAX_PAGE_BUNDLES)?;
         let mut bundles = Vec::new();
         for _ in 0..count {
             bundles.push(read_bundle(&mut r)?);

@@ -11,12 +11,9 @@ use core::ops::Range;
 
 use crate::codec::{Reader, Writer, at_most, number_len};
 use crate::error::{Error, FormatError};
-use crate::limits::{MAX_KEY_LEN, MAX_LEAF_LEN, MAX_VALUE_LEN};
+use crate::limits::{MAX_KEY_LEN, MAX_LEAF_LEN, MAX_LEAF_RECORDS, MAX_VALUE_LEN};
 
 const MAGIC: &[u8; 4] = b"PKL1";
-
-/// The shortest record: no shared bytes, an empty key, an empty value.
-const MIN_RECORD_LEN: usize = 3;
 
 /// One record of a leaf, its value borrowed from the leaf's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +110,7 @@ impl<'a> LeafReader<'a> {
     /// Reads the leaf at the front of some bytes.
     fn prefix(bytes: &'a [u8]) -> Result<Self, Error> {
         let mut rest = Reader::with_magic(bytes, MAGIC, "leaf", usize::MAX)?;
-        let left = rest.count("leaf records", MAX_LEAF_LEN / MIN_RECORD_LEN)?;
+        let left = rest.count("leaf records", MAX_LEAF_RECORDS)?;
         if left == 0 {
             return Err(FormatError::Invalid { field: "leaf records", value: 0 }.into());
         }

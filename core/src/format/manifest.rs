@@ -11,8 +11,8 @@ use crate::codec::{Reader, Writer};
 use crate::error::{Error, FormatError};
 use crate::limits::{
     FRAME_TARGET, LEAF_TARGET, MAX_COLLECTIONS, MAX_DELTAS, MAX_DICTIONARY_LEN, MAX_DIRECTORY_LEN,
-    MAX_KEY_LEN, MAX_LAYER_LEN, MAX_LEVEL, MAX_MANIFEST_LEN, MAX_OBJECT_LEN, MAX_SEGMENTS,
-    MAX_TEXT_LEN, NODE_TARGET,
+    MAX_KEY_LEN, MAX_LAYER_LEN, MAX_LEVEL, MAX_MANIFEST_LEN, MAX_NUMBER, MAX_OBJECT_LEN,
+    MAX_SEGMENTS, MAX_TEXT_LEN, NODE_TARGET,
 };
 use crate::types::{Identity, Name, ObjectRef, Version, WireName};
 
@@ -218,7 +218,7 @@ impl Manifest {
 }
 
 fn read_version(r: &mut Reader<'_>, field: &'static str) -> Result<Version, Error> {
-    match r.number(field, u64::MAX >> 8)? {
+    match r.number(field, MAX_NUMBER)? {
         0 => Err(FormatError::Invalid { field, value: 0 }.into()),
         number => Ok(Version(number)),
     }
@@ -250,8 +250,8 @@ impl TreeInfo {
         let info = Self {
             root: r.identity("root")?,
             level: r.byte("root level")?,
-            records: r.number("records", u64::MAX >> 8)?,
-            plain_len: r.number("plain length", u64::MAX >> 8)?,
+            records: r.number("records", MAX_NUMBER)?,
+            plain_len: r.number("plain length", MAX_NUMBER)?,
         };
         if info.level == 0 || info.level > MAX_LEVEL {
             let value = info.level.into();
@@ -346,13 +346,13 @@ impl Base {
 
     fn read_rest(r: &mut Reader<'_>, version: Version, tree: TreeInfo) -> Result<Self, Error> {
         let directory = r.object("layout directory", MAX_DIRECTORY_LEN)?;
-        let wire_len = r.number("base wire length", u64::MAX >> 8)?;
-        let bundles = r.number("base bundles", u64::MAX >> 8)?;
-        let frames = r.number("base frames", u64::MAX >> 8)?;
+        let wire_len = r.number("base wire length", MAX_NUMBER)?;
+        let bundles = r.number("base bundles", MAX_NUMBER)?;
+        let frames = r.number("base frames", MAX_NUMBER)?;
         let dictionary = match r.flag("dictionary flag")? {
             false => None,
             true => Some(Dictionary {
-                epoch: r.number("dictionary epoch", u64::MAX >> 8)?,
+                epoch: r.number("dictionary epoch", MAX_NUMBER)?,
                 object: r.object("dictionary", MAX_OBJECT_LEN)?,
                 plain_len: read_u32(r, "dictionary length", DICTIONARY_LEN)?,
             }),
@@ -391,13 +391,13 @@ impl Base {
 impl Overlay {
     fn read(r: &mut Reader<'_>) -> Result<Self, Error> {
         let directory = r.object("layer directory", MAX_LAYER_LEN)?;
-        let wire_len = r.number("overlay wire length", u64::MAX >> 8)?;
+        let wire_len = r.number("overlay wire length", MAX_NUMBER)?;
         if wire_len < directory.len {
             return Err(
                 FormatError::Invalid { field: "overlay wire length", value: wire_len }.into()
             );
         }
-        Ok(Self { directory, wire_len, operations: r.number("overlay operations", u64::MAX >> 8)? })
+        Ok(Self { directory, wire_len, operations: r.number("overlay operations", MAX_NUMBER)? })
     }
 
     fn write(&self, w: &mut Writer) {
@@ -420,14 +420,14 @@ impl Delta {
             return Err(FormatError::Invalid { field: "delta version", value }.into());
         }
         let from_root = r.identity("delta root")?;
-        let operations = r.number("delta operations", u64::MAX >> 8)?;
+        let operations = r.number("delta operations", MAX_NUMBER)?;
         let count = r.count("delta segments", MAX_SEGMENTS)?;
         let mut segments: Vec<Segment> = Vec::new();
         for _ in 0..count {
             let segment = Segment {
                 start: r.bytes("segment start", MAX_KEY_LEN)?.to_vec(),
                 object: r.object("segment", MAX_OBJECT_LEN)?,
-                plain_len: r.number("segment plain length", u64::MAX >> 8)?,
+                plain_len: r.number("segment plain length", MAX_NUMBER)?,
             };
             if segments.last().is_some_and(|last| last.start >= segment.start) {
                 return Err(FormatError::Order { field: "segments" }.into());

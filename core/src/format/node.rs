@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use crate::codec::{Reader, Writer, number_len};
 use crate::error::{Error, FormatError};
 use crate::hash;
-use crate::limits::{MAX_KEY_LEN, MAX_LEVEL, MAX_NODE_CHILDREN, MAX_NODE_LEN};
+use crate::limits::{MAX_KEY_LEN, MAX_LEVEL, MAX_NODE_CHILDREN, MAX_NODE_LEN, MAX_NUMBER};
 use crate::types::Identity;
 
 const MAGIC: &[u8; 4] = b"PKN1";
@@ -42,8 +42,8 @@ impl Child {
         let child = Self {
             separator: r.bytes("separator", MAX_KEY_LEN)?.to_vec(),
             identity: r.identity("child identity")?,
-            plain_len: r.number("child plain length", u64::MAX >> 8)?,
-            records: r.number("child records", u64::MAX >> 8)?,
+            plain_len: r.number("child plain length", MAX_NUMBER)?,
+            records: r.number("child records", MAX_NUMBER)?,
         };
         if child.records == 0 || child.plain_len == 0 {
             return Err(FormatError::Invalid { field: "child records", value: 0 }.into());

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, FormatError};
-use crate::limits::{MAX_ORIGIN_LEN, MAX_ROLE_KEYS, MAX_TRUST_ROOT_LEN, MAX_WITNESSES};
+use crate::limits::{MAX_NUMBER, MAX_ORIGIN_LEN, MAX_ROLE_KEYS, MAX_TRUST_ROOT_LEN, MAX_WITNESSES};
 use crate::types::{LogHash, Name};
 
 const MAGIC: &[u8; 4] = b"PKT1";
@@ -103,7 +103,7 @@ impl TrustRoot {
         let mut r = Reader::with_magic(bytes, MAGIC, "trust root", MAX_TRUST_ROOT_LEN)?;
         let dataset = r.name("dataset")?;
         let origin = read_origin(&mut r)?;
-        let version = r.number("trust root version", u64::MAX >> 8)?;
+        let version = r.number("trust root version", MAX_NUMBER)?;
         if version == 0 {
             return Err(FormatError::Invalid { field: "trust root version", value: 0 }.into());
         }
@@ -111,14 +111,14 @@ impl TrustRoot {
         let release = Role::read(&mut r)?;
         let witnesses = WitnessPolicy::read(&mut r)?;
         let staleness = Staleness {
-            stale_ms: r.number("stale after", u64::MAX >> 8)?,
-            expired_ms: r.number("expired after", u64::MAX >> 8)?,
+            stale_ms: r.number("stale after", MAX_NUMBER)?,
+            expired_ms: r.number("expired after", MAX_NUMBER)?,
         };
         let floor = match r.flag("floor flag")? {
             false => None,
             true => Some(Floor {
                 origin: read_origin(&mut r)?,
-                size: r.number("floor size", u64::MAX >> 8)?,
+                size: r.number("floor size", MAX_NUMBER)?,
                 root: r.log_hash("floor root")?,
             }),
         };

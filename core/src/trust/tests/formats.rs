@@ -16,6 +16,7 @@ use crate::format::note::Checkpoint;
 use crate::format::trust_root::{
     Floor, Role, SignedTrustRoot, Staleness, TrustRoot, Witness, WitnessPolicy,
 };
+use crate::limits::MAX_NUMBER;
 use crate::trust::accept::TrustState;
 use crate::types::{LogHash, Version};
 
@@ -239,8 +240,8 @@ fn any_role() -> impl Strategy<Value = Role> {
 
 prop_compose! {
     fn any_root()(
-        version in 1..u64::MAX >> 8, root in any_role(), release in any_role(),
-        stale_ms in 0..u64::MAX >> 8, size in prop::option::of(0..u64::MAX >> 8),
+        version in 1..MAX_NUMBER, root in any_role(), release in any_role(),
+        stale_ms in 0..MAX_NUMBER, size in prop::option::of(0..MAX_NUMBER),
         hash in any_hash(),
     ) -> TrustRoot {
         let origin = String::from("log.example/x");
