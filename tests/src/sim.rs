@@ -118,8 +118,8 @@ pub fn run(plan: &Scenario, explain: bool) -> Result<Ran, String> {
     }
 }
 
-/// The story of a scenario that is written by hand, up to a time. The invariants hold in it, but the
-/// newest version need not come.
+/// The story of a scenario that is written by hand, up to a time. The invariants hold in it, but
+/// the newest version need not come.
 pub fn story(plan: &Scenario, end_ms: u64) -> Result<Vec<String>, String> {
     let mut world = World::new(plan, true);
     let ended = world.until(START + end_ms);
@@ -321,8 +321,11 @@ impl<'a> World<'a> {
                 self.handle(Input::Command(Command::Until(deadline)));
             }
             Op::Ask(command) => {
-                if let Command::RollBack(version) = command {
-                    self.going_back = Some(version);
+                match command {
+                    Command::RollBack(version) => self.going_back = Some(version),
+                    // What is told from here on is of other ranges.
+                    Command::Subscribe(_) => self.told.clear(),
+                    _ => {}
                 }
                 self.handle(Input::Command(command));
             }
@@ -439,7 +442,10 @@ impl<'a> World<'a> {
             let output = self.engine.poll_output();
             self.tell_output(&output);
             match output {
-                Output::Work => self.engine.work(64 << 10, Millis(self.now + self.skew)),
+                Output::Work => {
+                    self.engine.work(64 << 10, Millis(self.now + self.skew));
+                    self.now += self.plan.work_ms;
+                }
                 Output::Wait { until, .. } => return Ok(until.map(|until| until.0)),
                 Output::Fetch { request, source, target, max_bytes, deadline } => {
                     let range = target.range.map(|range| (range.start, range.len));

@@ -58,7 +58,7 @@ fn a_scenario_shrinks_to_the_parts_that_matter() {
 fn synced_ms(rates: &[u64]) -> u64 {
     let sources = rates.iter().map(|rate| SourcePlan::good(20, *rate)).collect();
     let ops = vec![(0, Op::Sync)];
-    let scenario = Scenario { seed: 1, set: 3, disk_ms: 1, sources, ops };
+    let scenario = Scenario { seed: 1, set: 3, disk_ms: 1, work_ms: 0, sources, ops };
     run(&scenario, false).expect("it holds").synced_ms
 }
 

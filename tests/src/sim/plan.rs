@@ -25,8 +25,8 @@ impl Draw {
     }
 }
 
-/// What happens at a time. Seeds draw those down to [`Op::Within`]; the others are for scenarios that
-/// are written by hand.
+/// What happens at a time. Seeds draw those down to [`Op::Within`]; the others are for scenarios
+/// that are written by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// A sync begins, or joins the one that runs.
@@ -192,6 +192,8 @@ pub struct Scenario {
     pub set: usize,
     /// Milliseconds that each access of the store takes.
     pub disk_ms: u64,
+    /// Milliseconds that each turn of work takes; seeds have a processor that takes none.
+    pub work_ms: u64,
     /// The sources.
     pub sources: Vec<SourcePlan>,
     /// What happens, and when, in milliseconds from the start.
@@ -211,7 +213,7 @@ impl Scenario {
             let op = Self::op(&mut draw);
             ops.push((draw.below(CALM_MS / 2), op));
         }
-        Self { seed, set, disk_ms, sources, ops }
+        Self { seed, set, disk_ms, work_ms: 0, sources, ops }
     }
 
     fn source(draw: &mut Draw, honest: bool) -> SourcePlan {
