@@ -322,15 +322,20 @@ fn join(parts: &JsValue) -> Result<Option<Vec<u8>>, StoreError> {
         return Err(unreadable("a stored row is longer than any can be"));
     }
     // Most rows are one part, and longer than what is worth filling with zeroes first.
-    if let [view] = views.as_slice() {
-        return Ok(Some(view.to_vec()));
-    }
-    let mut bytes = Vec::with_capacity(total);
-    for view in views {
-        let start = bytes.len();
-        bytes.resize(start + view.length() as usize, 0);
-        view.copy_to(&mut bytes[start..]);
-    }
+    let bytes = match views.as_slice() {
+        [view] => view.to_vec(),
+        views => {
+            let mut bytes = Vec::with_capacity(total);
+            for view in views {
+                let start = bytes.len();
+                bytes.resize(start + view.length() as usize, 0);
+                view.copy_to(&mut bytes[start..]);
+            }
+            bytes
+        }
+    };
+    // The row was read for this alone.
+    views.iter().for_each(release);
     Ok(Some(bytes))
 }
 

@@ -357,8 +357,7 @@ impl Engine {
             match spec.cut(*key, &row).filter(|bytes| spec.check(bytes)) {
                 Some(bytes) => {
                     if let (BlobSpec::Frame { bundle, .. }, StoreKey::Object(..)) = (&spec, key) {
-                        let len = row.len();
-                        self.bundles.insert(bundle.name, row, len);
+                        self.cache_bundle(bundle.name, row);
                     }
                     found = Some(bytes);
                     break;

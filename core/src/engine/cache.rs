@@ -35,11 +35,18 @@ impl<K: Ord + Copy, V> Cache<K, V> {
 
     /// Adds a value and drops the oldest ones over the budget; the new one always stays.
     pub(super) fn insert(&mut self, key: K, value: Rc<V>, bytes: usize) {
+        self.insert_within(self.budget, key, value, bytes);
+    }
+
+    /// The same, and the cache does not grow over so many bytes: what goes through everything once
+    /// needs no more of it.
+    pub(super) fn insert_within(&mut self, limit: usize, key: K, value: Rc<V>, bytes: usize) {
+        let limit = self.used.max(limit).min(self.budget);
         self.clock += 1;
         self.remove(key);
         self.used += bytes;
         self.entries.insert(key, Entry { value, bytes, last_use: self.clock });
-        while self.used > self.budget && self.entries.len() > 1 {
+        while self.used > limit && self.entries.len() > 1 {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.last_use);
             let Some(key) = oldest.map(|(key, _)| *key) else { break };
             self.remove(key);
@@ -66,6 +73,13 @@ mod tests {
         cache.insert(3, Rc::new("c"), 4);
         assert!(cache.fetch(2).is_none());
         assert!(cache.fetch(1).is_some() && cache.fetch(3).is_some());
+        cache.insert_within(5, 5, Rc::new("e"), 4);
+        assert!(cache.fetch(5).is_some() && cache.fetch(3).is_some(), "it does not shrink");
+        assert!(cache.fetch(1).is_none());
+        let mut small = Cache::new(10);
+        small.insert_within(5, 1, Rc::new("a"), 4);
+        small.insert_within(5, 2, Rc::new("b"), 4);
+        assert!(small.fetch(1).is_none() && small.fetch(2).is_some(), "it does not grow");
         cache.insert(4, Rc::new("large"), 100);
         assert!(cache.fetch(4).is_some() && cache.fetch(3).is_none());
     }

@@ -338,7 +338,7 @@ impl Engine {
         let failed = match self.try_compose(job) {
             Ok(frame) => {
                 self.delta_status.composed_bytes += frame.plain().len() as u64;
-                self.frames.insert(identity, Rc::new(frame), plain_len);
+                self.cache_frame(identity, frame);
                 None
             }
             Err(error) => {

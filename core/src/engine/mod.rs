@@ -110,6 +110,9 @@ const FRAME_CACHE_BYTES: usize = 6 << 20;
 const LAYER_CACHE_BYTES: usize = 2 << 20;
 /// Wire bytes of loaded bundles that are kept.
 const BUNDLE_CACHE_BYTES: usize = 9 << 19;
+/// What each of the two grows to while a delta is applied or layers are merged, which goes through
+/// all frames in order.
+const PASSING_CACHE_BYTES: usize = 1 << 20;
 
 /// What an engine is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -560,6 +563,21 @@ impl Engine {
         self.target = pinned;
         self.kept = kept;
         Ok(())
+    }
+
+    fn cache_frame(&mut self, identity: Identity, frame: VerifiedFrame) {
+        let (len, limit) = (frame.plain().len(), self.cache_limit(FRAME_CACHE_BYTES));
+        self.frames.insert_within(limit, identity, Rc::new(frame), len);
+    }
+
+    fn cache_bundle(&mut self, name: WireName, row: Rc<Vec<u8>>) {
+        let (len, limit) = (row.len(), self.cache_limit(BUNDLE_CACHE_BYTES));
+        self.bundles.insert_within(limit, name, row, len);
+    }
+
+    fn cache_limit(&self, usual: usize) -> usize {
+        let passing = self.apply.is_some() || self.merge.is_some();
+        if passing { PASSING_CACHE_BYTES } else { usual }
     }
 
     fn request(&mut self, pending: Pending) -> RequestId {

@@ -298,8 +298,7 @@ impl Engine {
     pub(super) fn loaded_ahead(&mut self, name: WireName, row: Option<Vec<u8>>) {
         self.ahead = None;
         if let Some(row) = row {
-            let len = row.len();
-            self.bundles.insert(name, Rc::new(row), len);
+            self.cache_bundle(name, Rc::new(row));
         }
     }
 }

@@ -275,7 +275,7 @@ impl Engine {
         match frame {
             Ok(frame) => {
                 self.decoded_bytes += frame.plain().len() as u64;
-                self.frames.insert(job.child.identity, Rc::new(frame), plain_len);
+                self.cache_frame(job.child.identity, frame);
                 self.drop_blob(&name);
             }
             Err(error) => {
