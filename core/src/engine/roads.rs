@@ -1,9 +1,9 @@
 //! By which road a version's collections come home: kept as they are, by a delta, or by a base.
 //!
-//! The fewer signed bytes win, but where the other road takes much less time: by what sources are
-//! measured to give, and how long deltas took to apply here. A road that turns out not to lead
-//! there (a segment that nobody has, rows that the store lost, a delta that does not give the
-//! signed root) is left for the base's: it needs nothing that is held.
+//! The fewer signed bytes win, but where the other road takes much less time and few more bytes: by
+//! what sources are measured to give, and how long deltas took to apply here. A road that turns out
+//! not to lead there (a segment that nobody has, rows that the store lost, a delta that does not
+//! give the signed root) is left for the base's: it needs nothing that is held.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -31,6 +31,8 @@ const OVERLAY_PART: u64 = 8;
 const APPLY_KNOWN_MS: u64 = 20;
 /// More bytes are worth it for twice the speed, and so much less time.
 const ROAD_GAIN_MS: u64 = 1000;
+/// So many times the bytes at most: somebody serves them, and an overlay grows with each version.
+const ROAD_BYTES_TIMES: u64 = 4;
 
 /// What roads are compared by: bytes a second, as far as they are known.
 struct Pace {
@@ -51,7 +53,8 @@ impl Pace {
         let by_rest = ms(rest, network);
         // A delta with more bytes is never quicker.
         let quicker = by_delta / 2 >= by_rest && by_delta >= by_rest.saturating_add(ROAD_GAIN_MS);
-        if fewer && quicker { (false, Why::Time) } else { (fewer, Why::Bytes) }
+        let worth = rest <= delta.saturating_mul(ROAD_BYTES_TIMES);
+        if fewer && quicker && worth { (false, Why::Time) } else { (fewer, Why::Bytes) }
     }
 }
 
@@ -289,6 +292,9 @@ mod tests {
             (quick(Some(5 * MB)), (10 * MB, 12 * MB), false, (false, Why::Time)),
             // As much, but somebody pays.
             (quick(Some(5 * MB)), (10 * MB, 12 * MB), true, (true, Why::Bytes)),
+            (quick(Some(5 * MB)), (10 * MB, 40 * MB), false, (false, Why::Time)),
+            // More than four times the bytes.
+            (quick(Some(5 * MB)), (10 * MB, 40 * MB + 1), false, (true, Why::Bytes)),
             (quick(Some(50 * MB)), (10 * MB, 12 * MB), false, (true, Why::Bytes)),
             (quick(None), (10 * MB, 12 * MB), false, (true, Why::Bytes)),
             // A tenth of both is no matter of a second.
