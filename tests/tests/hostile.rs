@@ -5,26 +5,23 @@
 use std::time::{Duration, Instant};
 
 use packice_tests::parsers::{Kind, Parsers};
+use packice_tests::sim::Draw;
 
 /// Cases for each kind of bytes.
 const CASES: u64 = 20_000;
 /// No case takes so long, on a busy machine either: nothing hostile may keep a client at work.
 const CASE_MAX: Duration = Duration::from_secs(5);
 
-/// A fixed sequence of pseudo-random numbers (splitmix64).
-struct Rng(u64);
+/// A fixed sequence of draws.
+struct Rng(Draw);
 
 impl Rng {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.draw()
     }
 
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).expect("below a usize")
+        usize::try_from(self.0.below(end as u64)).expect("below a usize")
     }
 
     fn byte(&mut self) -> u8 {
@@ -105,7 +102,7 @@ fn attack(kind: Kind) {
     let mut parsers = Parsers::new();
     let mut taken = 0;
     for case in 0..CASES {
-        let mut rng = Rng(case ^ 0x5eed_0000_0000);
+        let mut rng = Rng(Draw(case ^ 0x5eed_0000_0000));
         let mut bytes = seeds[rng.below(seeds.len())].clone();
         for _ in 0..=rng.below(3) {
             damage(&mut rng, &mut bytes, &seeds);

@@ -15,6 +15,7 @@ use packice_core::keep::mark::{Key, Mark, Marked, Releases};
 use packice_core::types::{Millis, Name, ObjectKind, ObjectRef, Version, WireName};
 
 use self::objects::version;
+use crate::sim::Draw;
 
 const HOUR: u64 = 3_600_000;
 
@@ -50,27 +51,6 @@ impl Mutation {
         Self::OldManifestsAreNoRoots,
         Self::OldLists,
     ];
-}
-
-/// SplitMix64, as the engine's jitter.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    fn one_in(&mut self, chances: u64) -> bool {
-        self.below(chances) == 0
-    }
 }
 
 /// What a publisher is at.
@@ -134,7 +114,7 @@ pub struct Ran {
 
 /// The edge and everybody around it.
 pub struct Keeping {
-    rng: Rng,
+    draw: Draw,
     mutation: Mutation,
     rules: Rules,
     now: Millis,
@@ -159,10 +139,11 @@ pub struct Keeping {
 impl Keeping {
     /// A schedule of a seed.
     pub fn new(seed: u64, mutation: Mutation) -> Self {
-        let mut rng = Rng(seed);
-        let keep_ms = [0, HOUR, 30 * HOUR, 100 * HOUR][usize::try_from(rng.below(4)).expect("few")];
-        let policy = Policy { keep_versions: rng.below(4), keep_ms };
-        let mut rarely = || 4 << rng.below(5);
+        let mut draw = Draw(seed);
+        let keep_ms =
+            [0, HOUR, 30 * HOUR, 100 * HOUR][usize::try_from(draw.below(4)).expect("few")];
+        let policy = Policy { keep_versions: draw.below(4), keep_ms };
+        let mut rarely = || 4 << draw.below(5);
         let (publish_every, collect_every) = (rarely(), rarely());
         let mut rules = Rules::default();
         match mutation {
@@ -171,7 +152,7 @@ impl Keeping {
             _ => {}
         }
         Self {
-            rng,
+            draw,
             mutation,
             rules,
             now: Millis(1_000_000 * HOUR),
@@ -215,24 +196,24 @@ impl Keeping {
             self.ran.removed += u64::from(self.store.remove(&key).is_some());
             self.changed = true;
         }
-        if self.publishers.len() < 3 && self.rng.one_in(self.publish_every) {
+        if self.publishers.len() < 3 && self.draw.one_in(self.publish_every) {
             self.begin_publish();
         }
-        if self.collectors.len() < 3 && self.rng.one_in(self.collect_every) {
+        if self.collectors.len() < 3 && self.draw.one_in(self.collect_every) {
             self.collectors.push(Collector { seen: self.now, look: Look::List });
         }
         let actors = (self.publishers.len() + self.collectors.len()) as u64;
-        let Some(at) = (actors > 0).then(|| self.rng.below(actors)) else { return };
+        let Some(at) = (actors > 0).then(|| self.draw.below(actors)) else { return };
         let at = usize::try_from(at).expect("few");
         if at < self.publishers.len() {
             let publisher = self.publishers.swap_remove(at);
-            let stays = !self.rng.one_in(120);
+            let stays = !self.draw.one_in(120);
             if let Some(publisher) = self.publish(publisher).filter(|_| stays) {
                 self.publishers.push(publisher);
             }
         } else {
             let collector = self.collectors.swap_remove(at - self.publishers.len());
-            let stays = !self.rng.one_in(60);
+            let stays = !self.draw.one_in(60);
             if let Some(collector) = self.collect(collector).filter(|_| stays) {
                 self.collectors.push(collector);
             }
@@ -242,11 +223,11 @@ impl Keeping {
     fn pass(&mut self) {
         // A move takes seconds, most of the time.
         let swaps = self.publishers.iter().any(|p| matches!(p.step, Step::Swap(_)));
-        let span = match self.rng.below(if swaps { 400 } else { 40 }) {
-            0 => HOUR * (1 + self.rng.below(20)),
-            1 => HOUR * (20 + self.rng.below(100)),
-            2..6 => 60_000 * (1 + self.rng.below(3)),
-            _ => self.rng.below(2000),
+        let span = match self.draw.below(if swaps { 400 } else { 40 }) {
+            0 => HOUR * (1 + self.draw.below(20)),
+            1 => HOUR * (20 + self.draw.below(100)),
+            2..6 => 60_000 * (1 + self.draw.below(3)),
+            _ => self.draw.below(2000),
         };
         self.now = self.now.plus(span);
     }
@@ -254,13 +235,13 @@ impl Keeping {
     /// A version of a few of the contents that there are, half of them those of an earlier one.
     fn begin_publish(&mut self) {
         self.versions += 1;
-        if self.rng.one_in(6) {
-            self.policy.keep_ms = HOUR * self.rng.below(60);
+        if self.draw.one_in(6) {
+            self.policy.keep_ms = HOUR * self.draw.below(60);
         }
-        let channel = usize::try_from(self.rng.below(2)).expect("few");
-        let contents: Vec<u64> = (0..4).map(|_| self.rng.below(14)).collect();
-        let delta = self.rng.below(14);
-        let overlay = self.rng.one_in(2).then(|| self.rng.below(14));
+        let channel = usize::try_from(self.draw.below(2)).expect("few");
+        let contents: Vec<u64> = (0..4).map(|_| self.draw.below(14)).collect();
+        let delta = self.draw.below(14);
+        let overlay = self.draw.one_in(2).then(|| self.draw.below(14));
         let (manifest, objects) = version(self.versions, &contents, delta, overlay);
         self.publishers.push(Publisher {
             channel,
@@ -291,7 +272,7 @@ impl Keeping {
     /// Asks the store for a removal: when it happens. It is not later than the rules say, whatever
     /// they were changed to.
     fn ask_removal(&mut self, key: Key) -> Millis {
-        let lands = self.now.plus(self.rng.below(Rules::default().leave_ms));
+        let lands = self.now.plus(self.draw.below(Rules::default().leave_ms));
         self.leaving.push((lands, key));
         lands
     }

@@ -21,7 +21,12 @@ impl Draw {
 
     /// A draw below `n`.
     pub fn below(&mut self, n: u64) -> u64 {
-        self.draw() % n
+        self.draw() % n.max(1)
+    }
+
+    /// Whether one of so many chances is drawn.
+    pub fn one_in(&mut self, chances: u64) -> bool {
+        self.below(chances) == 0
     }
 }
 
