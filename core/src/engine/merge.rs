@@ -239,3 +239,18 @@ impl Engine {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tier_holds_sizes_within_four_times() {
+        let firsts = [0, 1, 3, 11, 43, 171];
+        for (number, first) in firsts.into_iter().enumerate() {
+            assert_eq!(tier(first) as usize, number, "{first}");
+            assert!(first == 0 || tier(first - 1) as usize == number - 1, "{first}");
+        }
+        assert_eq!(tier(u64::MAX), 32);
+    }
+}
