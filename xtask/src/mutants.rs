@@ -1,7 +1,7 @@
 //! `cargo xtask mutants`: changes the core in small ways, one at a time, and sees whether a test
 //! fails. In scope: tree, trust, formats and engine; a sample of it, which is the same for the same
 //! number. Core's own tests come first, because they take seconds; what they do not notice is tried
-//! again under all native tests. Out of scope: what the mutations are (that is cargo-mutants).
+//! again under those of tests/ that notice most, and then under all of them. Out of scope: what the mutations are (that is cargo-mutants).
 
 use std::path::Path;
 
@@ -13,6 +13,9 @@ use crate::step::{self, Step};
 
 /// The modules of core that are mutated.
 const MODULES: [&str; 4] = ["tree", "trust", "format", "engine"];
+/// The files of tests/tests that notice most: all of them take a minute and more to build and run.
+const SHARP: &[&str] =
+    &["stories", "sim", "freshness", "follow", "vectors", "change", "audit", "liveness"];
 /// The bar of the figure.
 const UNCAUGHT_PCT_MAX: f64 = 10.0;
 
@@ -42,24 +45,26 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     let shard = format!("{}/{}", args.sample, args.one_in);
     let chosen = ["--timeout", "150", "--sharding", "round-robin", "--shard", &shard];
     let chosen = chosen.map(String::from);
-    let near = round(shop, &folder.join("near"), &chosen, &["packice-core"])?;
+    let near = round(shop, &folder.join("near"), &chosen, "packice-core", &[])?;
     let unviable = count(&near, Fate::Unviable);
     let missed = near.iter().filter(|(_, fate)| *fate == Fate::Missed);
     let mut lived: Vec<String> = missed.map(|(name, _)| name.clone()).collect();
     let tried = count(&near, Fate::Caught) + lived.len();
     step.done(format!("{} caught, {} not", tried - lived.len(), lived.len()));
     ensure!(tried > 0, "no mutant was tried");
-    if !lived.is_empty() {
-        let step = Step::start(format!("the {} others, by all native tests", lived.len()));
+    for (name, tests) in [("sharp", SHARP), ("far", &[])] {
+        if lived.is_empty() {
+            break;
+        }
+        let step = Step::start(format!("the {} others, {name} tests", lived.len()));
         // They take minutes, and a mutant that is slow and no more is not caught.
         let mut chosen = ["--baseline", "skip", "--timeout", "600"].map(String::from).to_vec();
         for mutant in &lived {
             chosen.extend(["--re".into(), format!("^{}$", escaped(mutant))]);
         }
         // Mutants that leave a field out come whatever is chosen; they are not counted again.
-        let packages = ["packice-core", "packice-tests"];
-        let far = round(shop, &folder.join("far"), &chosen, &packages)?;
-        let fate = |mutant: &String| far.iter().find(|(name, _)| name == mutant);
+        let round = round(shop, &folder.join(name), &chosen, "packice-tests", tests)?;
+        let fate = |mutant: &String| round.iter().find(|(name, _)| name == mutant);
         for mutant in &lived {
             ensure!(fate(mutant).is_some(), "{mutant} was not tried again");
         }
@@ -100,18 +105,24 @@ fn count(round: &Round, fate: Fate) -> usize {
     round.iter().filter(|(_, found)| *found == fate).count()
 }
 
-/// Tries the chosen mutants of the modules under the tests of some packages.
-fn round(shop: &Shop, out: &Path, chosen: &[String], packages: &[&str]) -> Result<Round> {
+/// Tries the chosen mutants of the modules under the tests of a package, or some of its files.
+fn round(
+    shop: &Shop,
+    out: &Path,
+    chosen: &[String],
+    package: &str,
+    tests: &[&str],
+) -> Result<Round> {
     std::fs::create_dir_all(out)?;
     let mut cargo = shop.cargo();
     cargo.args(["mutants", "--package", "packice-core", "--no-shuffle", "--colors", "never"]);
     for module in MODULES {
         cargo.arg("--file").arg(format!("core/src/{module}/**"));
     }
-    for package in packages {
-        cargo.arg("--test-package").arg(package);
+    cargo.args(["--test-package", package]).args(chosen).arg("--output").arg(out);
+    if !tests.is_empty() {
+        cargo.arg("--").args(tests.iter().flat_map(|test| ["--test", test]));
     }
-    cargo.args(chosen).arg("--output").arg(out);
     // Mutants that live are what is counted, and no failure of the run.
     let (_, _) = step::tee(&mut cargo)?;
     let outcomes = out.join("mutants.out/outcomes.json");
