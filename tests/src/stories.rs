@@ -41,9 +41,11 @@ impl Story {
         for (at, source) in sources.iter().enumerate() {
             text += &format!("source-{at}: {}\n", source_words(source));
         }
-        text + &format!("store: {} ms an access\n\n", self.scenario.disk_ms)
-            + &lines.join("\n")
-            + "\n"
+        text += &format!("store: {} ms an access\n", self.scenario.disk_ms);
+        if self.scenario.work_ms > 0 {
+            text += &format!("processor: {} ms a turn of work\n", self.scenario.work_ms);
+        }
+        text + "\n" + &lines.join("\n") + "\n"
     }
 }
 
@@ -137,9 +139,7 @@ impl Telling {
         let scenario = Scenario { seed: 1, set, disk_ms, work_ms: 0, sources, ops };
         self.0.push(Story { name, about, scenario, end_ms });
     }
-}
 
-impl Telling {
     /// The last story once more, on a processor that takes its time.
     fn slowly(&mut self, name: &'static str, about: &'static str, work_ms: u64) {
         let last = self.0.last().expect("a story");

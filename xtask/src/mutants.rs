@@ -1,7 +1,8 @@
 //! `cargo xtask mutants`: changes the core in small ways, one at a time, and sees whether a test
 //! fails. In scope: tree, trust, formats and engine; a sample of it, which is the same for the same
 //! number. Core's own tests come first, because they take seconds; what they do not notice is tried
-//! again under those of tests/ that notice most, and then under all of them. Out of scope: what the mutations are (that is cargo-mutants).
+//! again under those of tests/ that notice most, and then under all of them. Out of scope: what the
+//! mutations are (that is cargo-mutants).
 
 use std::path::Path;
 

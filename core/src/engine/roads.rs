@@ -100,11 +100,7 @@ impl Engine {
 
     /// A delta of so many bytes was applied.
     pub(super) fn applied(&mut self, bytes: u64, ms: u64) {
-        let rate = bytes.saturating_mul(1000) / ms.max(1);
-        // What took a moment says little.
-        if ms >= APPLY_KNOWN_MS {
-            self.apply_rate = Some(self.apply_rate.map_or(rate, |known| (known + rate) / 2).max(1));
-        }
+        self.apply_rate = apply_rate(self.apply_rate, bytes, ms);
     }
 
     /// Whether a version lacks rows that were looked for.
@@ -264,6 +260,16 @@ fn is_outgrown(shelf: &Shelf) -> bool {
     shelf.overlay_len().is_some_and(|len| is_too_much(len, shelf.base.tree.plain_len))
 }
 
+/// How quick applying is, in bytes a second, once a delta of so many bytes was applied.
+fn apply_rate(known: Option<u64>, bytes: u64, ms: u64) -> Option<u64> {
+    // What took a moment says little.
+    if ms < APPLY_KNOWN_MS {
+        return known;
+    }
+    let rate = bytes.saturating_mul(1000) / ms;
+    Some(known.map_or(rate, |known| (known + rate) / 2).max(1))
+}
+
 /// Whether entries of so many bytes are too many over a base of so many plain bytes.
 fn is_too_much(overlay: u64, base: u64) -> bool {
     overlay > SMALL_OVERLAY.max(base / OVERLAY_PART)
@@ -281,6 +287,15 @@ mod tests {
             cases.map(|(overlay, base)| is_too_much(overlay, base)),
             [false, true, false, true]
         );
+    }
+
+    #[test]
+    fn how_quick_applying_is_comes_from_deltas_that_took_their_time() {
+        assert_eq!(apply_rate(None, 5000, 19), None);
+        assert_eq!(apply_rate(Some(7), 5000, 19), Some(7));
+        assert_eq!(apply_rate(None, 5000, 20), Some(250_000));
+        assert_eq!(apply_rate(Some(150_000), 5000, 20), Some(200_000));
+        assert_eq!(apply_rate(None, 1, 5000), Some(1), "never none at all");
     }
 
     #[test]

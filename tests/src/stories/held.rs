@@ -12,12 +12,12 @@ pub(super) fn reads(telling: &mut Telling) {
         [good()],
         [(0, Op::Sync), (39_000, Op::Partition(0, 20_000))].into_iter().chain(pages),
     );
-    let reads = (0..14).map(|at| (2_000, range_of("tokens", 900 + at, 4_000 * at, 60_000, 3)));
+    let reads = (0..20).map(|at| (2_000, range_of("tokens", 900 + at, 3_000 * at, 60_000, 3)));
     telling.add(
         "many-reads-at-once",
-        "Fourteen reads beside a sync: they have places of their own.",
+        "Twenty reads beside a sync from three sources: they have places of their own.",
         (MEGABYTES, 2),
-        [good(), SourcePlan::good(50, 60)],
+        [good(), SourcePlan::good(50, 60), SourcePlan::good(30, 80)],
         [(0, Op::Sync), (2_500, Op::Sync)].into_iter().chain(reads),
     );
     telling.add(
