@@ -121,9 +121,10 @@ fn round(
         cargo.arg("--file").arg(format!("core/src/{module}/**"));
     }
     cargo.args(["--test-package", package]).args(chosen).arg("--output").arg(out);
-    if !tests.is_empty() {
-        cargo.arg("--").args(tests.iter().flat_map(|test| ["--test", test]));
-    }
+    // Of the build, too, which what follows `--` is not.
+    cargo.args(tests.iter().map(|test| format!("--cargo-arg=--test={test}")));
+    // What is not mutated is built once for all rounds.
+    cargo.env("CARGO_TARGET_DIR", shop.target.join("mutants-build"));
     // Mutants that live are what is counted, and no failure of the run.
     let (_, _) = step::tee(&mut cargo)?;
     let outcomes = out.join("mutants.out/outcomes.json");

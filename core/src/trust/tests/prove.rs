@@ -35,7 +35,7 @@ fn a_proof_out_of_tiles_is_the_one_of_the_rfc() {
         let log = &all[..new as usize];
         let new_root = root_of(log);
         // Hashing a long log takes its time: a few pairs of those.
-        let often = |old: &u64| *old <= new && (new < 1000 || old.is_multiple_of(5));
+        let often = |old: &u64| *old <= new && (new < 1000 || [1, 256, 513, 65_535].contains(old));
         for old in sizes().into_iter().filter(often) {
             let got = consistency_proof(old, new, &tiles(log, proof_tiles(old, new)))
                 .expect("tiles that hold");
