@@ -63,7 +63,11 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
         for mutant in &lived {
             chosen.extend(["--re".into(), format!("^{}$", escaped(mutant))]);
         }
-        // Mutants that leave a field out come whatever is chosen; they are not counted again.
+        // Mutants that leave a field out come whatever is chosen.
+        let field = "delete field";
+        if !lived.iter().any(|mutant| mutant.contains(field)) {
+            chosen.extend(["--exclude-re".into(), field.into()]);
+        }
         let round = round(shop, &folder.join(name), &chosen, "packice-tests", tests)?;
         let fate = |mutant: &String| round.iter().find(|(name, _)| name == mutant);
         for mutant in &lived {
