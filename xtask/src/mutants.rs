@@ -46,7 +46,8 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
     let shard = format!("{}/{}", args.sample, args.one_in);
     let chosen = ["--timeout", "150", "--sharding", "round-robin", "--shard", &shard];
     let chosen = chosen.map(String::from);
-    let near = round(shop, &folder.join("near"), &chosen, "packice-core", &[])?;
+    let files = MODULES.map(|module| format!("core/src/{module}/**"));
+    let near = round(shop, &folder.join("near"), &files, &chosen, "packice-core", &[])?;
     let unviable = count(&near, Fate::Unviable);
     let missed = near.iter().filter(|(_, fate)| *fate == Fate::Missed);
     let mut lived: Vec<String> = missed.map(|(name, _)| name.clone()).collect();
@@ -63,12 +64,12 @@ pub(crate) fn main(shop: &mut Shop, args: &Args) -> Result<()> {
         for mutant in &lived {
             chosen.extend(["--re".into(), format!("^{}$", escaped(mutant))]);
         }
-        // Mutants that leave a field out come whatever is chosen.
-        let field = "delete field";
-        if !lived.iter().any(|mutant| mutant.contains(field)) {
-            chosen.extend(["--exclude-re".into(), field.into()]);
-        }
-        let round = round(shop, &folder.join(name), &chosen, "packice-tests", tests)?;
+        // Mutants that leave a field out come whatever is chosen, but for other files.
+        let mut files: Vec<String> =
+            lived.iter().filter_map(|m| Some(m.split_once(':')?.0.into())).collect();
+        files.sort();
+        files.dedup();
+        let round = round(shop, &folder.join(name), &files, &chosen, "packice-tests", tests)?;
         let fate = |mutant: &String| round.iter().find(|(name, _)| name == mutant);
         for mutant in &lived {
             ensure!(fate(mutant).is_some(), "{mutant} was not tried again");
@@ -110,10 +111,11 @@ fn count(round: &Round, fate: Fate) -> usize {
     round.iter().filter(|(_, found)| *found == fate).count()
 }
 
-/// Tries the chosen mutants of the modules under the tests of a package, or some of its files.
+/// Tries the chosen mutants of some files under the tests of a package, or some of them.
 fn round(
     shop: &Shop,
     out: &Path,
+    files: &[String],
     chosen: &[String],
     package: &str,
     tests: &[&str],
@@ -121,8 +123,8 @@ fn round(
     std::fs::create_dir_all(out)?;
     let mut cargo = shop.cargo();
     cargo.args(["mutants", "--package", "packice-core", "--no-shuffle", "--colors", "never"]);
-    for module in MODULES {
-        cargo.arg("--file").arg(format!("core/src/{module}/**"));
+    for file in files {
+        cargo.arg("--file").arg(file);
     }
     cargo.args(["--test-package", package]).args(chosen).arg("--output").arg(out);
     // Of the build, too, which what follows `--` is not.
