@@ -95,6 +95,9 @@ pub struct Phase {
     /// Exactly who is blamed for what, while the sync runs.
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// Who may be blamed besides, where it depends on whose answer comes first.
+    #[serde(default)]
+    pub may_fault: Vec<Fault>,
     /// The kinds of rows that must be reported as damaged.
     #[serde(default)]
     pub damaged: Vec<String>,
