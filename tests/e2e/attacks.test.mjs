@@ -127,8 +127,8 @@ describe('the attacks in Chromium', { concurrency: LANES }, () => {
     expect('opening', outcome.open, phase.open ?? null);
     expect('the sync', outcome.sync, differs.sync ?? phase.sync ?? null);
     const may = pairs(phase.may_fault ?? []);
-    const found = pairs(outcome.faults).filter((fault) => !may.includes(fault));
-    expect('faults', found, pairs(differs.faults ?? phase.faults ?? []));
+    const blamed = pairs(outcome.faults).filter((fault) => !may.includes(fault));
+    expect('faults', blamed, pairs(differs.faults ?? phase.faults ?? []));
     const damaged = [...new Set(outcome.damaged)].sort();
     expect('damaged rows', damaged, [...phase.damaged ?? []].sort());
     if (phase.freshness) expect('freshness', outcome.freshness, phase.freshness);
